@@ -1,0 +1,37 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help install run test check model bench clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: .venv/installed  ## make .venv with everything that running and testing needs
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+run: install  ## run the quick suite on the embedded model, print the leaderboard
+	$(BIN)/lagbench run quick
+
+test: install  ## run all tests
+	$(BIN)/pytest -n 2
+
+check: install  ## lint, formatting, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+model: install  ## make the embedded model again
+	$(BIN)/python -m lagbench.harness.models.recipe
+
+bench: install  ## measure update time, sampler against generate, cost of lag
+	$(BIN)/python benchmarks/update_time.py
+	$(BIN)/python benchmarks/sampler_against_generate.py
+	$(BIN)/python benchmarks/cost_of_lag.py
+
+clean:  ## remove the environment and caches; results stay
+	rm -rf .venv build *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

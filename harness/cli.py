@@ -1,0 +1,157 @@
+"""The command line: run, report, list, convert-gguf. Sub-commands import what they need, so that --help is quick."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .types import InputError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="How much policy lag can an RL objective take before it stops learning?\n\n"
+    "Trains objectives under exactly controlled lag, evaluates them on held-out problems and prints the comparison. "
+    "Start with: lagbench run quick",
+)
+
+
+@app.command()
+def run(
+    suite: Annotated[str, typer.Argument(help="A packaged suite (lagbench list suites) or a .toml file.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Override any key of the suite.")
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Where the cells go; by default results/runs/SUITE-DIGEST.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Cells at a time, one thread each; by default one per core.")
+    ] = None,
+) -> None:
+    r"""Train and evaluate objectives x lags x seeds, then print the leaderboard.
+
+    Finished cells are skipped, interrupted ones go on from their last checkpoint, failed ones are tried again: after
+    an interruption give the same command once more.
+
+    \b
+    lagbench run quick
+    lagbench run quick objectives=asympo,spo lags=0,16 updates=50
+    lagbench run tiny hyperparameters.spo.neg_scale=0.1 --results results/runs/spo
+    lagbench run gsm8k model=FOLDER data=FOLDER objectives=asympo lags=2 updates=3
+    """
+    from .config import load_suite
+    from .suite.run import run_suite
+
+    chosen = load_suite(suite, overrides or [])
+    folder = results or Path("results") / "runs" / chosen.label
+    command = shlex.join(["lagbench", *sys.argv[1:]])
+    failed = run_suite(chosen, folder, workers or _cores(), command)
+    _print_report(folder)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="The folder that `lagbench run` printed.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON instead of the table.")] = False,
+) -> None:
+    """Compare everything in a results folder: print it, and write Markdown, CSV, JSON and a picture beside it."""
+    if as_json:
+        from .report.comparison import compare
+        from .report.tables import to_json
+
+        print(json.dumps(to_json(compare(results)), indent=1))
+    else:
+        _print_report(results)
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    objectives = "objectives"
+    tasks = "tasks"
+    suites = "suites"
+    lags = "lags"
+    settings = "settings"
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON instead of a table.")] = False,
+) -> None:
+    """List objectives, tasks, suites, lag schedules, or the settings of a suite."""
+    from .listing import LISTINGS
+
+    rows = LISTINGS[kind.value]()
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    else:
+        _print_rows(rows)
+
+
+@app.command()
+def convert_gguf(
+    source: Annotated[Path, typer.Argument(help="A .gguf file.")],
+    folder: Annotated[Path, typer.Argument(help="The Hugging Face folder to write.")],
+) -> None:
+    """Convert a GGUF checkpoint into a Hugging Face folder in fp32, for model=FOLDER. Needs the extra `gguf`."""
+    from .models.gguf import convert
+
+    convert(source, folder)
+    print(f"wrote {folder}; use it as model={folder}")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _print_report(folder: Path) -> None:
+    from rich.console import Console
+
+    from .report.comparison import compare
+    from .report.tables import to_terminal
+    from .report.write import write_report
+    from .store import REPORT
+
+    comparison = compare(folder)
+    write_report(comparison, folder / REPORT)
+    Console().print(to_terminal(comparison))
+    print(f"report: {folder / REPORT}")
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*(_text(value) for value in row.values()))
+    Console().print(table)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={default}" for key, default in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def main() -> None:
+    """Entry point: wrong input ends in one line on stderr and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last checkpoints", file=sys.stderr)
+        sys.exit(130)

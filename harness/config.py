@@ -1,0 +1,204 @@
+"""Run (one cell) and Suite (objectives x lags x seeds): frozen, validated once, every field with its unit.
+
+A suite is a TOML file plus `key=value` overrides; each value is read as TOML, or else as text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
+
+from .registry import did_you_mean
+from .types import InputError
+
+Config = TypeVar("Config", bound="Settings")
+
+
+class Settings(BaseModel):
+    """What all cells of a suite share."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    task: str = "chain"
+    """Problems and how their answers are found; `lagbench list tasks`."""
+    data: str | None = None
+    """Where the task's data is, for tasks that read some: a local folder or a hub id."""
+    model: str = "tiny"
+    """`tiny` (embedded), a Hugging Face folder, or a hub id."""
+    prompt: Literal["plain", "chat"] = "plain"
+    """The task's prompt as it is, or inside the model's chat template."""
+
+    updates: NonNegativeInt = 100
+    """Optimizer updates; version v is the policy after v updates."""
+    prompts_per_update: PositiveInt = 32
+    """Prompt groups of one update."""
+    responses_per_prompt: PositiveInt = 8
+    """Responses in a group."""
+    temperature: PositiveFloat = 1.0
+    """Of sampling, and of the log-probabilities that are trained."""
+    max_tokens: PositiveInt = 16
+    """Longest response; one that reaches it is cut and counted as truncated."""
+
+    advantage: str = "group_mean_std"
+    """How rewards become advantages: group_mean, group_mean_std or leave_one_out."""
+    aggregate: str = "seq_mean_token_mean"
+    """How token losses become one: token_mean, seq_mean_token_mean or seq_mean_token_sum."""
+
+    learning_rate: PositiveFloat = 1e-4
+    warmup_updates: NonNegativeInt = 0
+    """Updates over which the learning rate rises linearly."""
+    adam_betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: NonNegativeFloat = 0.0
+    clip_norm: PositiveFloat = 1.0
+    """Largest norm of the gradient of one update."""
+    microbatch: PositiveInt = 256
+    """Responses in one forward pass; changes memory, not results."""
+
+    eval_problems: PositiveInt = 128
+    """Held-out problems, the first of the task's test set."""
+    eval_samples: PositiveInt = 16
+    """Responses to each of them; pass@k is reported for k = 1, 2, 4, ... up to this."""
+
+
+class Run(Settings):
+    """One cell: one objective under one lag with one seed."""
+
+    objective: str | None
+    """None, with no updates, stands for the model as it is."""
+    hyperparameters: dict[str, Any] = {}
+    """Of the objective, all of them resolved."""
+    lag: str
+    seed: NonNegativeInt
+
+    @property
+    def id(self) -> str:
+        """The first 16 hex digits of the sha256 of the configuration."""
+        return _digest(self.model_dump())
+
+    @property
+    def name(self) -> str:
+        """Of its folder within a suite's."""
+        return f"{self.objective}-{self.lag.replace(':', '-')}-seed{self.seed}" if self.objective else "base"
+
+
+def _as_list(value: Any) -> Any:
+    """Accept one value, or text with commas, where a list is wanted."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",")]
+    return [value] if isinstance(value, int) else value
+
+
+def _lags(value: Any) -> Any:
+    """A whole number k stands for constant:k."""
+    lags = _as_list(value)
+    return [f"constant:{lag}" if str(lag).isdecimal() else lag for lag in lags] if isinstance(lags, list) else lags
+
+
+class Suite(Settings):
+    """Objectives x lags x seeds, and everything they share."""
+
+    name: str
+    description: str = ""
+    objectives: Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
+    """`lagbench list objectives`."""
+    lags: Annotated[tuple[str, ...], BeforeValidator(_lags), Field(min_length=1)]
+    """Lag schedules; a whole number k stands for constant:k."""
+    seeds: Annotated[tuple[NonNegativeInt, ...], BeforeValidator(_as_list), Field(min_length=1)] = (0,)
+    hyperparameters: dict[str, dict[str, Any]] = {}
+    """By objective, where they differ from its defaults."""
+
+    def settings(self) -> dict[str, Any]:
+        """What all cells share, as plain values."""
+        return self.model_dump(include=set(Settings.model_fields))
+
+    @property
+    def label(self) -> str:
+        """Name and digest of what the cells share: suites of one label can be put into one table."""
+        shared = self.settings() | {"hyperparameters": self.hyperparameters}
+        return f"{self.name}-{_digest(shared)[:8]}"
+
+
+def load_suite(source: str, overrides: Iterable[str] = ()) -> Suite:
+    """The suite in a TOML file, or the packaged one of that name, with `key=value` overrides.
+
+    Dots reach into tables: `hyperparameters.spo.neg_scale=0.1`.
+    """
+    path = Path(source)
+    if path.suffix != ".toml":
+        path = packaged_suites().get(source, path)
+    try:
+        values = tomllib.loads(path.read_text())
+    except OSError:
+        names = packaged_suites()
+        raise InputError(
+            f"unknown suite {source!r}{did_you_mean(source, names)}; expected {', '.join(names)} or a .toml file"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from None
+    values.setdefault("name", path.stem)
+    for override in overrides:
+        _set(values, override)
+    return validated(Suite, values)
+
+
+def packaged_suites() -> dict[str, Path]:
+    """The suites that come with LagBench, by name."""
+    folder = Path(str(files("lagbench.harness") / "suites"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def validated(config: type[Config], values: dict[str, Any]) -> Config:
+    """`config(**values)`, its first mistake turned into one clear line."""
+    try:
+        return config(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            fields = config.model_fields
+            raise InputError(
+                f"unknown key {key!r}{did_you_mean(key, fields)}; `lagbench list settings` prints all {len(fields)}"
+            ) from None
+        if first["type"] == "missing":
+            raise InputError(f"{config.__name__.lower()}: {key!r} is missing") from None
+        raise InputError(f"{key}={first['input']!r} is not valid: {first['msg']}") from None
+
+
+def _set(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"{override!r} is not an override; expected key=value, as in updates=20 or lags=0,8")
+    *tables, last = key.split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise InputError(f"{override!r}: {table!r} is not a table")
+    values[last] = _value(text)
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

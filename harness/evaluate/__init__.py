@@ -1,0 +1,1 @@
+"""Held-out problems in, every attempt and its verdict out, pass@k from those."""

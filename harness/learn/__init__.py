@@ -1,0 +1,1 @@
+"""Rollouts in, one optimizer update out."""

@@ -1,0 +1,40 @@
+"""Saving and restoring a run between two updates, exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import store
+from ..types import Rollouts
+from .policy import Policy
+
+Inbox = defaultdict[int, list[tuple[np.ndarray, Rollouts]]]
+"""By the update that will consume them: groups and their rollouts, generated ahead."""
+
+
+def save(folder: Path, policy: Policy, inbox: Inbox) -> None:
+    waiting = {
+        update: [(groups.tolist(), dataclasses.asdict(rollouts)) for groups, rollouts in parts]
+        for update, parts in inbox.items()
+    }
+    state = {"policy": policy.state(), "inbox": waiting}
+    store.write_atomically(folder / store.CHECKPOINT, lambda path: torch.save(state, path))
+
+
+def restore(folder: Path, policy: Policy) -> Inbox:
+    """Put `policy` where the last checkpoint left it and return what was waiting; without one, start at version 0."""
+    inbox: Inbox = defaultdict(list)
+    path = folder / store.CHECKPOINT
+    if path.exists():
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        policy.restore(state["policy"])
+        for update, parts in state["inbox"].items():
+            inbox[update] = [(np.asarray(groups), Rollouts(**rollouts)) for groups, rollouts in parts]
+    store.keep_lines(folder / store.METRICS, policy.version)
+    return inbox

@@ -1,0 +1,100 @@
+"""The training loop: generate ahead what the plan assigns to this version, consume this update's inbox, train."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import store
+from ..config import Run
+from ..lag import LagPlan
+from ..registry import Entry, apply_objective
+from ..rollout import TRAINING, Noise, Sampler
+from ..rollout.text import Codec
+from ..types import Problem, Rollouts
+from ..verify import Verifier
+from . import checkpoint
+from .advantages import ADVANTAGES
+from .aggregate import AGGREGATES
+from .collate import assemble, collate, groups_of, realized_source
+from .diagnostics import measure
+from .policy import NonFinite, Policy, sequences
+
+CHECKPOINT_EVERY_S = 15.0
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Everything that one run's loop works with."""
+
+    run: Run
+    problems: Sequence[Problem]  # to train on
+    order: np.ndarray  # [U, P], which of them each group of each update is asked
+    plan: LagPlan
+    policy: Policy
+    sampler: Sampler
+    codec: Codec
+    verifier: Verifier
+
+    def asked(self, update: int) -> list[Problem]:
+        """The problem of every group of an update."""
+        return [self.problems[i] for i in self.order[update]]
+
+
+def train(trainer: Trainer, objective: Entry, folder: Path) -> Iterator[dict[str, Any]]:
+    """Carry out the plan from the last checkpoint on, yielding each update's measurements as they are written."""
+    policy = trainer.policy
+    inbox = checkpoint.restore(folder, policy)
+    saved_at = time.monotonic()
+    for version in range(policy.version, trainer.run.updates):
+        started = time.perf_counter()
+        for update, groups in trainer.plan.generated_by(version):
+            inbox[update].append((groups, generate(trainer, update, groups)))
+        generated = time.perf_counter()
+        row = learn(trainer, objective, version, assemble(inbox.pop(version)))
+        row |= {"generate_s": generated - started, "learn_s": time.perf_counter() - generated}
+        store.append_line(folder / store.METRICS, row)
+        if time.monotonic() - saved_at >= CHECKPOINT_EVERY_S:
+            checkpoint.save(folder, policy, inbox)
+            saved_at = time.monotonic()
+        yield row
+
+
+def generate(trainer: Trainer, update: int, groups: np.ndarray) -> Rollouts:
+    """Responses of the current policy for some groups of a later (or this) update."""
+    asked = trainer.asked(update)
+    noise = Noise(TRAINING, trainer.run.seed, update, tuple(groups.tolist()), trainer.run.responses_per_prompt)
+    return trainer.sampler.sample([trainer.codec.encode(asked[group]) for group in groups], noise)
+
+
+def learn(trainer: Trainer, objective: Entry, update: int, rollouts: Rollouts) -> dict[str, Any]:
+    """One optimizer update on `rollouts`: verify, score, differentiate, step. Returns what was measured."""
+    run, policy = trainer.run, trainer.policy
+    source = realized_source(trainer.plan, update, rollouts)
+    rewards = grade(trainer, trainer.asked(update), rollouts)  # [B]
+    forward = policy.forward(sequences(rollouts, trainer.codec.pad_id, policy.device))
+    advantages = ADVANTAGES[run.advantage](rewards, groups_of(rollouts))  # [B]
+    batch = collate(rollouts, update, forward.logprobs, rewards, advantages)
+    loss = apply_objective(objective, batch, run.hyperparameters)
+    total = AGGREGATES[run.aggregate](loss.tokens, batch.mask)
+    if not math.isfinite(total.item()):
+        raise NonFinite(f"update {update}: the loss is {total.item()}")
+    (gradient,) = torch.autograd.grad(total, forward.logprobs)
+    forward.backward(gradient)
+    norm = policy.step()
+    measured = {"loss": total.item(), "gradient_norm": norm, **measure(batch, rollouts), **loss.metrics}
+    return {"update": update, **measured, "source": source}
+
+
+def grade(trainer: Trainer, problems: Sequence[Problem], rollouts: Rollouts) -> torch.Tensor:
+    """1 for a right response, 0 for a wrong one: [B] float32."""
+    golds = [p.answer for p in problems for _ in range(trainer.run.responses_per_prompt)]
+    verdicts = trainer.verifier.grade(golds, trainer.codec.decode(rollouts))
+    return torch.tensor([float(verdict.correct) for verdict in verdicts])

@@ -1,0 +1,143 @@
+"""The current policy: a causal LM, its optimizer and its version.
+
+The model gets one gradient, dL/dlogprobs [B, T], whatever the objective computed it from; so statistics over the
+whole batch are exact for any micro-batch size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from ..config import Run
+from ..models.load import precision
+from ..rollout.padding import left_pad, positions
+from ..types import Rollouts
+from .logprobs import token_logprobs
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Prompts and responses side by side: prompts left-padded, so that every response starts in the same column."""
+
+    input_ids: Tensor  # [B, S]
+    attention_mask: Tensor | None  # [B, S]; None where no prompt is padded: what is right of a token cannot reach it
+    start: int  # column of the first response token
+    mask: Tensor  # [B, T] bool, S = start + T
+
+    def microbatches(self, rows: int) -> Iterator[Sequences]:
+        for i in range(0, len(self.mask), rows):
+            part = slice(i, i + rows)
+            attention = None if self.attention_mask is None else self.attention_mask[part]
+            yield Sequences(self.input_ids[part], attention, self.start, self.mask[part])
+
+
+def sequences(rollouts: Rollouts, pad: int, device: torch.device) -> Sequences:
+    """The model's view of `rollouts`."""
+    repeats = len(rollouts.tokens) // len(rollouts.prompts)
+    ids, attention = left_pad(rollouts.prompts, pad)
+    ids = torch.cat([ids.repeat_interleave(repeats, 0), rollouts.tokens.where(rollouts.mask, pad)], 1)
+    if attention is not None:
+        attention = torch.cat([attention.repeat_interleave(repeats, 0), rollouts.mask.long()], 1).to(device)
+    width = rollouts.tokens.shape[1]
+    return Sequences(ids.to(device), attention, ids.shape[1] - width, rollouts.mask.to(device))
+
+
+class NonFinite(RuntimeError):
+    """A loss or a gradient that is not finite: the run cannot go on."""
+
+
+class Policy:
+    """A model, an AdamW optimizer over it, and the number of updates made."""
+
+    def __init__(self, model: PreTrainedModel, run: Run):
+        self.model, self.run, self.version = model, run, 0
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(), lr=run.learning_rate, betas=run.adam_betas, weight_decay=run.weight_decay
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    def forward(self, batch: Sequences) -> Forward:
+        """Log-probabilities of the response tokens, ready to be differentiated."""
+        return Forward(self, batch)
+
+    def step(self) -> float:
+        """Clip the accumulated gradient, update the weights, become the next version.
+
+        Returns the norm before clipping; one that is not finite raises NonFinite and leaves the weights alone.
+        """
+        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.run.clip_norm))
+        if not math.isfinite(norm):
+            raise NonFinite(f"update {self.version}: the gradient norm is {norm}")
+        warmup = min(1.0, (self.version + 1) / max(self.run.warmup_updates, 1))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.run.learning_rate * warmup
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.version += 1
+        return norm
+
+    def logprobs(self, batch: Sequences) -> Tensor:
+        """[B, T], zero off the mask; differentiable unless inside `torch.no_grad()`."""
+        with precision(self.device):
+            decoder = self.model.get_decoder()
+            hidden = decoder(
+                batch.input_ids,
+                attention_mask=batch.attention_mask,
+                position_ids=positions(batch.attention_mask),
+                use_cache=False,
+            ).last_hidden_state  # [B, S, H]
+            chosen = token_logprobs(
+                hidden[:, batch.start - 1 : -1][batch.mask],
+                self.model.get_output_embeddings(),
+                batch.input_ids[:, batch.start :][batch.mask],
+                self.run.temperature,
+                self.model.config.get_text_config().vocab_size,
+            )
+        return chosen.new_zeros(batch.mask.shape).masked_scatter(batch.mask, chosen)
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on exactly from here."""
+        return {"version": self.version, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.version = state["version"]
+
+    def digest(self) -> str:
+        """sha256 over names and bytes of all weights."""
+        content = hashlib.sha256()
+        for name, value in sorted(self.model.state_dict().items()):
+            content.update(name.encode())
+            content.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return content.hexdigest()
+
+
+class Forward:
+    """One forward pass over a batch. One micro-batch keeps its graph; several are computed again in backward."""
+
+    def __init__(self, policy: Policy, batch: Sequences):
+        self.policy, self.parts = policy, list(batch.microbatches(policy.run.microbatch))
+        self.mask = batch.mask
+        with torch.set_grad_enabled(len(self.parts) == 1):
+            passes = [policy.logprobs(part) for part in self.parts]
+        self._kept = passes[0] if len(self.parts) == 1 else None
+        self.logprobs = torch.cat([p.detach() for p in passes]).requires_grad_()  # [B, T], a leaf
+
+    def backward(self, gradient: Tensor) -> None:
+        """Accumulate the weights' gradient from dL/dlogprobs [B, T]; its entries off the mask are ignored."""
+        gradient = gradient.where(self.mask, 0.0)
+        for part, given in zip(self.parts, gradient.split(self.policy.run.microbatch), strict=True):
+            logprobs = self.policy.logprobs(part) if self._kept is None else self._kept
+            logprobs.backward(given)

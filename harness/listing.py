@@ -1,0 +1,82 @@
+"""What `lagbench list` shows: flat records, the same for the table and for JSON."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from .config import Suite, load_suite, packaged_suites
+from .lag.schedules import SCHEDULES
+from .registry import OBJECTIVES, TASKS
+
+
+def objectives() -> list[dict[str, Any]]:
+    """Name, where it is, the `Batch` fields it reads, hyperparameters with defaults, source."""
+    return [
+        {
+            "name": entry.name,
+            "reads": list(entry.reads),
+            "hyperparameters": dict(entry.options),
+            "source": entry.source,
+            "summary": entry.summary,
+            "module": entry.module,
+            "function": entry.function.__qualname__,
+            "distribution": entry.distribution,
+        }
+        for entry in OBJECTIVES.all().values()
+    ]
+
+
+def tasks() -> list[dict[str, Any]]:
+    return [
+        {
+            "name": entry.name,
+            "options": dict(entry.options),
+            "source": entry.source,
+            "summary": entry.summary,
+            "module": entry.module,
+            "function": entry.function.__qualname__,
+            "distribution": entry.distribution,
+        }
+        for entry in TASKS.all().values()
+    ]
+
+
+def suites() -> list[dict[str, Any]]:
+    loaded = [load_suite(name) for name in packaged_suites()]
+    return [
+        {
+            "name": suite.name,
+            "objectives": list(suite.objectives),
+            "lags": list(suite.lags),
+            "seeds": list(suite.seeds),
+            "updates": suite.updates,
+            "description": suite.description,
+        }
+        for suite in loaded
+    ]
+
+
+def lags() -> list[dict[str, Any]]:
+    return [
+        {"name": name, "description": (inspect.getdoc(schedule) or "").replace("\n", " ")}
+        for name, schedule in SCHEDULES.items()
+    ]
+
+
+def settings() -> list[dict[str, Any]]:
+    """The keys of a suite, each with its type, default and meaning."""
+    return [
+        {
+            "key": name,
+            "default": "required" if field.is_required() else field.get_default(),
+            "description": field.description or "",
+        }
+        for name, field in Suite.model_fields.items()
+    ]
+
+
+LISTINGS: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    f.__name__: f for f in (objectives, tasks, suites, lags, settings)
+}

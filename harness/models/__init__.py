@@ -1,0 +1,5 @@
+"""Causal language models in ordinary Hugging Face folders, and the tiny one that is embedded."""
+
+from .locate import EMBEDDED, locate
+
+__all__ = ["EMBEDDED", "locate"]

@@ -1,0 +1,56 @@
+"""Reading a Hugging Face folder. The one place that turns files into a model and a tokenizer."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
+
+from ..types import InputError
+
+disable_progress_bar()  # of loading and saving weights; it would tear the suite's own
+
+
+def load_model(folder: Path, device: torch.device) -> PreTrainedModel:
+    """The causal LM in `folder`, fp32, in evaluation mode: without dropout the sampler and the learner agree."""
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        raise InputError(f"model={folder}: cannot be loaded as a causal LM: {str(error).splitlines()[0]}") from error
+    model.to(device).eval()
+    _check_plain_head(model, folder)
+    return model
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise InputError(f"model={folder}: its tokenizer cannot be loaded: {str(error).splitlines()[0]}") from error
+
+
+def default_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def precision(device: torch.device) -> Any:
+    """The context every forward pass runs in: bf16 autocast on a GPU, plain fp32 on a CPU."""
+    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+
+
+def _check_plain_head(model: PreTrainedModel, folder: Path) -> None:
+    """Refuse a model whose logits are not head(hidden): soft-capped or scaled logits would be trained wrongly."""
+    ids = torch.arange(4, device=model.device)[None] % model.config.get_text_config().vocab_size  # [1, 4]
+    with torch.no_grad():
+        hidden = model.get_decoder()(ids, use_cache=False).last_hidden_state
+        plain = model.get_output_embeddings()(hidden)
+        actual = model(ids, use_cache=False).logits
+    if not torch.allclose(plain, actual, rtol=1e-3, atol=1e-3):
+        raise InputError(
+            f"model={folder}: {type(model).__name__} changes its logits after the output head (soft-capping or "
+            "scaling), which LagBench does not support; use a model without it"
+        )

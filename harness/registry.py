@@ -1,0 +1,189 @@
+"""Objectives and tasks by name. Built-ins come through the same entry points as anybody's plug-in.
+
+The signature of an objective is its contract: positional arguments name the `Batch` fields it reads, keyword-only
+ones are its hyperparameters. It is given nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar
+
+from pydantic import ConfigDict, ValidationError, create_model
+
+from .types import Batch, InputError, Loss, Task
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+BATCH_FIELDS = tuple(f.name for f in dataclasses.fields(Batch))
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A registered function: what it reads (objectives only), its keyword-only options and where it comes from."""
+
+    name: str
+    function: Callable[..., Any]
+    reads: tuple[str, ...]
+    options: Mapping[str, Any]
+    distribution: str
+
+    @property
+    def module(self) -> str:
+        return self.function.__module__
+
+    @property
+    def summary(self) -> str:
+        return (inspect.getdoc(self.function) or "").split("\n")[0]
+
+    @property
+    def source(self) -> str:
+        """The text after `Source:` in the docstring of the function or of its module, up to the end of the line."""
+        pages = (inspect.getdoc(self.function), inspect.getdoc(inspect.getmodule(self.function)))
+        found = (re.search(r"^Source: (.+)$", page or "", re.MULTILINE) for page in pages)
+        return next((match[1] for match in found if match), "")
+
+    def check_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All options with `given` filled in; an unknown name or a value of the wrong type is an InputError."""
+        for option in given:
+            if option not in self.options:
+                raise InputError(
+                    f"{self.name} has no option {option!r}{did_you_mean(option, self.options)}; "
+                    f"it has {', '.join(self.options) or 'none'}"
+                )
+        parameters = inspect.signature(self.function, eval_str=True).parameters
+        fields: dict[str, Any] = {
+            name: (parameters[name].annotation, default) for name, default in self.options.items()
+        }
+        model = create_model(self.name, __config__=ConfigDict(strict=True, validate_default=True), **fields)
+        try:
+            return dict(model(**given))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(
+                f"{self.name}: {first['loc'][0]}={first['input']!r} is not valid: {first['msg']}; "
+                f"the default is {self.options[str(first['loc'][0])]!r}"
+            ) from None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """', did you mean X?' for the nearest known name, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {near[0]!r}?" if near else ""
+
+
+class Registry:
+    """Entries of one kind, filled by a decorator when the entry points of `group` are imported."""
+
+    def __init__(self, kind: str, group: str, reads_from: tuple[str, ...]):
+        self.kind, self.group, self.reads_from = kind, group, reads_from
+        self._entries: dict[str, Entry] = {}
+        self._loaded = False
+        self._loading = "(this process)"
+
+    def register(self, function: Function) -> Function:
+        """Register `function` under its own name and return it unchanged."""
+        name = function.__name__
+        known = self._entries.get(name)
+        if known and (known.module, known.function.__qualname__) != (function.__module__, function.__qualname__):
+            raise InputError(
+                f"two {self.kind}s are named {name!r}: {known.module} ({known.distribution}) and "
+                f"{function.__module__} ({self._loading}); rename one"
+            )
+        reads, options = self._contract(function)
+        self._entries[name] = Entry(name, function, reads, options, self._loading)
+        return function
+
+    def get(self, name: str) -> Entry:
+        """The entry called `name`; an unknown name is an InputError with the nearest known one."""
+        entries = self.all()
+        if name not in entries:
+            raise InputError(
+                f"unknown {self.kind} {name!r}{did_you_mean(name, entries)}; "
+                f"`lagbench list {self.kind}s` prints all {len(entries)}"
+            )
+        return entries[name]
+
+    def all(self) -> dict[str, Entry]:
+        """Every registered entry, sorted by name; imports the entry points on the first call."""
+        if not self._loaded:
+            self._loaded = True  # before importing: a plug-in may itself look something up
+            for point in entry_points(group=self.group):
+                self._load(point)
+        return dict(sorted(self._entries.items()))
+
+    def _load(self, point: EntryPoint) -> None:
+        self._loading = point.dist.name if point.dist else point.value
+        try:
+            point.load()
+        except Exception as error:
+            self._loaded = False
+            raise InputError(
+                f"the {self.kind} plug-in {point.name!r} of distribution {self._loading!r} failed on import: "
+                f"{type(error).__name__}: {error}; fix it or run: pip uninstall {self._loading}"
+            ) from error
+        finally:
+            self._loading = "(this process)"
+
+    def _contract(self, function: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
+        reads: list[str] = []
+        options: dict[str, Any] = {}
+        where = f"{self.kind} {function.__name__} ({function.__module__})"
+        for parameter in inspect.signature(function).parameters.values():
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                if parameter.default is parameter.empty or parameter.annotation is parameter.empty:
+                    raise InputError(f"{where}: keyword-only {parameter.name!r} needs a type and a default value")
+                options[parameter.name] = parameter.default
+            elif parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.name in self.reads_from:
+                reads.append(parameter.name)
+            else:
+                fields = ", ".join(self.reads_from) or "nothing"
+                raise InputError(
+                    f"{where}: {parameter.name!r} is not something a {self.kind} can read"
+                    f"{did_you_mean(parameter.name, self.reads_from)}; it can read {fields}; "
+                    "options come after a bare *"
+                )
+        return tuple(reads), options
+
+
+OBJECTIVES = Registry("objective", "lagbench.objectives", BATCH_FIELDS)
+TASKS = Registry("task", "lagbench.tasks", ())
+
+
+def objective(function: Function) -> Function:
+    """Register an objective: a function of `Batch` fields that returns a `Loss`. It is returned unchanged."""
+    return OBJECTIVES.register(function)
+
+
+def task(function: Function) -> Function:
+    """Register a task: a function of keyword-only options that returns a `Task`. It is returned unchanged."""
+    return TASKS.register(function)
+
+
+def apply_objective(entry: Entry, batch: Batch, hyperparameters: Mapping[str, Any]) -> Loss:
+    """The objective's loss on `batch`, given only the fields that it declares. Checks what comes back."""
+    for name in entry.reads:
+        if getattr(batch, name) is None:
+            raise InputError(f"objective {entry.name} reads {name}, which this run does not provide")
+    loss = entry.function(*(getattr(batch, name) for name in entry.reads), **hyperparameters)
+    if not isinstance(loss, Loss):
+        raise InputError(f"objective {entry.name} returned {type(loss).__name__}, expected lagbench.Loss")
+    if loss.tokens.shape != batch.logprobs.shape:
+        raise InputError(
+            f"objective {entry.name} returned tokens of shape {tuple(loss.tokens.shape)}, "
+            f"expected [B, T] = {tuple(batch.logprobs.shape)}"
+        )
+    if not loss.tokens.requires_grad:
+        raise InputError(f"objective {entry.name} returned tokens without a gradient: they must depend on logprobs")
+    return loss
+
+
+def load_task(name: str, options: Mapping[str, Any]) -> Task:
+    """The task called `name`, its data read."""
+    entry = TASKS.get(name)
+    return entry.function(**entry.check_options(options))

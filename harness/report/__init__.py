@@ -1,0 +1,1 @@
+"""A suite's results folder in, comparison tables and a picture out."""

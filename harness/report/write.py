@@ -1,0 +1,22 @@
+"""The report of a results folder, as files beside its cells."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from .. import store
+from .comparison import Comparison
+from .tables import to_csv, to_json, to_markdown
+
+MARKDOWN, CSV, JSON, PICTURE = "leaderboard.md", "leaderboard.csv", "leaderboard.json", "pass1_against_lag.png"
+
+
+def write_report(comparison: Comparison, folder: Path) -> None:
+    """Leaderboard as Markdown, CSV and JSON, and the picture, into `folder`."""
+    from .chart import pass_at_1_against_lag  # matplotlib is slow to import
+
+    store.write_text(folder / MARKDOWN, f"# {comparison.name}\n\n{to_markdown(comparison)}")
+    store.write_text(folder / CSV, to_csv(comparison))
+    store.write_text(folder / JSON, json.dumps(to_json(comparison), indent=1) + "\n")
+    store.write_atomically(folder / PICTURE, lambda path: pass_at_1_against_lag(comparison, path))

@@ -1,0 +1,17 @@
+"""What every engine that draws responses offers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ..types import Rollouts
+from .noise import Noise
+
+
+class Sampler(Protocol):
+    """Draws responses from the policy version that is current at the time of the call."""
+
+    def sample(self, prompts: Sequence[Sequence[int]], noise: Noise) -> Rollouts:
+        """`noise.samples` responses to each prompt (token ids), in the order of the prompts."""
+        ...

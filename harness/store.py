@@ -1,0 +1,77 @@
+"""The files of a results folder, written so that a kill at any moment leaves each of them old, new or absent.
+
+results/runs/quick-1a2b3c4d/            one suite
+    suite.json                          its resolved configuration
+    asympo-constant-8-seed0/            one cell
+        run.json                        resolved configuration, its id
+        environment.json                command, versions, hardware
+        plan.json                       planned source version of every group of every update
+        metrics.jsonl                   one line per update
+        checkpoint.pt                   while it runs: weights, optimizer, rollouts generated ahead
+        attempts.jsonl                  one line per held-out problem: every response and its verdict
+        model/                          the final weights, a Hugging Face folder
+        result.json                     scores and digests; its presence means finished
+        failed.json                     instead of it: the reason
+    report/                             leaderboard and picture
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+RUN, ENVIRONMENT, PLAN, METRICS = "run.json", "environment.json", "plan.json", "metrics.jsonl"
+CHECKPOINT, ATTEMPTS, MODEL, RESULT, FAILED = "checkpoint.pt", "attempts.jsonl", "model", "result.json", "failed.json"
+SUITE, REPORT = "suite.json", "report"
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary neighbor of `path`, then put it in the place of `path` in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda temporary: temporary.write_text(text))
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file, or None where there is no such file."""
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def append_line(path: Path, value: Any) -> None:
+    with path.open("a") as file:
+        file.write(json.dumps(value) + "\n")
+
+
+def write_lines(path: Path, values: Iterable[Any]) -> None:
+    write_text(path, "".join(json.dumps(value) + "\n" for value in values))
+
+
+def read_lines(path: Path) -> list[Any]:
+    """The values of a JSON-lines file; empty where there is no such file."""
+    if not path.exists():
+        return []
+    with path.open() as file:
+        return [json.loads(line) for line in file]
+
+
+def keep_lines(path: Path, count: int) -> None:
+    """Cut a JSON-lines file back to its first `count` lines; what a kill tore is behind them."""
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    write_text(path, "".join(lines[:count]))

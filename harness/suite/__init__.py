@@ -1,0 +1,1 @@
+"""A suite's cells: expanded, run in parallel processes, resumed."""

@@ -1,0 +1,144 @@
+"""One cell from its configuration to its result, in a folder of its own. Runs in a process of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from .. import store
+from ..config import Run
+from ..evaluate.attempts import Attempt, attempts
+from ..evaluate.passk import scores
+from ..lag import LagPlan, make_plan
+from ..learn.loop import Trainer, train
+from ..learn.policy import Policy
+from ..models import locate
+from ..models.load import default_device, load_model, load_tokenizer
+from ..registry import OBJECTIVES
+from ..rollout.noise import prompt_order
+from ..rollout.text import Codec, stop_ids
+from ..rollout.torch_sampler import TorchSampler
+from ..types import InputError, Problem, Task
+from ..verify import Verifier
+from .expand import run_task
+from .provenance import environment
+
+LOCK_S = 30  # a killed suite's cells notice within this that they are orphans
+
+
+def run_cell(run: Run, folder: Path, command: str, on_update: Callable[[int], None]) -> None:
+    """Train and evaluate; leaves a result, or the reason of the failure. Goes on where an interrupted one stopped."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock", timeout=LOCK_S):
+        if (folder / store.RESULT).exists():
+            return
+        claim(run, folder)
+        try:
+            result = work(run, folder, command, on_update)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            store.write_json(folder / store.FAILED, {"reason": reason, "traceback": traceback.format_exc()})
+        else:
+            store.write_json(folder / store.RESULT, result)
+            (folder / store.CHECKPOINT).unlink(missing_ok=True)
+
+
+def claim(run: Run, folder: Path) -> None:
+    """Make `folder` that of `run`; one that holds another configuration is an InputError."""
+    held = store.read_json(folder / store.RUN)
+    if held is not None and held["id"] != run.id:
+        raise InputError(
+            f"{folder} holds run {held['id']}, not {run.id}: another configuration; use another --results folder"
+        )
+    (folder / store.FAILED).unlink(missing_ok=True)
+    store.write_json(folder / store.RUN, {"id": run.id, **run.model_dump()})
+
+
+def work(run: Run, folder: Path, command: str, on_update: Callable[[int], None]) -> dict[str, Any]:
+    """Train to the end, evaluate, and return what `result.json` holds."""
+    task = run_task(run)
+    with Verifier(task) as verifier:
+        trainer = assemble_trainer(run, task, verifier)
+        store.write_json(folder / store.ENVIRONMENT, environment(command, task, trainer.policy.digest()))
+        store.write_json(folder / store.PLAN, trainer.plan.to_json())
+        if run.objective is not None:
+            for row in train(trainer, OBJECTIVES.get(run.objective), folder):
+                on_update(row["update"] + 1)
+        graded = list(
+            attempts(
+                task.test[: run.eval_problems],
+                run.eval_samples,
+                run.prompts_per_update * run.responses_per_prompt,
+                trainer.sampler,
+                trainer.codec,
+                verifier,
+            )
+        )
+    store.write_lines(folder / store.ATTEMPTS, (_line(problem, made) for problem, made in graded))
+    save_model(trainer, folder)
+    return summarize(trainer, folder, [made for _, made in graded])
+
+
+def assemble_trainer(run: Run, task: Task, verifier: Verifier) -> Trainer:
+    """Model, sampler and plan of a run, at version 0."""
+    folder = locate(run.model)
+    model, tokenizer = load_model(folder, default_device()), load_tokenizer(folder)
+    policy, codec = Policy(model, run), Codec(tokenizer, task, run.prompt)
+    ends = stop_ids(model, tokenizer)
+    return Trainer(
+        run=run,
+        problems=task.train,
+        order=prompt_order(run.seed, run.updates, run.prompts_per_update, len(task.train)),
+        plan=make_plan(run.lag, run.updates, run.prompts_per_update),
+        policy=policy,
+        sampler=TorchSampler(model, lambda: policy.version, ends, codec.pad_id, run.max_tokens, run.temperature),
+        codec=codec,
+        verifier=verifier,
+    )
+
+
+def save_model(trainer: Trainer, folder: Path) -> None:
+    """The final weights as a Hugging Face folder; a half-written one is never left behind under its name."""
+    temporary, final = folder / f".{store.MODEL}", folder / store.MODEL
+    for old in (temporary, final):
+        shutil.rmtree(old, ignore_errors=True)
+    trainer.policy.model.save_pretrained(temporary)
+    trainer.codec.tokenizer.save_pretrained(temporary)
+    temporary.rename(final)
+
+
+def summarize(trainer: Trainer, folder: Path, graded: list[list[Attempt]]) -> dict[str, Any]:
+    """Scores, cost, and digests that prove what was trained: planned and realized lag, final weights."""
+    run, plan = trainer.run, trainer.plan
+    metrics = store.read_lines(folder / store.METRICS)
+    realized = np.asarray([row["source"] for row in metrics], np.int32).reshape(-1, run.prompts_per_update)
+    flat = [attempt for made in graded for attempt in made]
+    correct = np.array([[attempt.verdict.correct for attempt in made] for made in graded])
+    return {
+        "id": run.id,
+        "reads": list(OBJECTIVES.get(run.objective).reads) if run.objective else [],
+        "scores": {name: dataclasses.asdict(estimate) for name, estimate in scores(correct).items()},
+        "eval_truncated_fraction": float(np.mean([not attempt.stopped for attempt in flat])),
+        "eval_unparsed_fraction": float(np.mean([attempt.verdict.method == "unparsed" for attempt in flat])),
+        "eval_timeouts": sum(attempt.verdict.method == "timeout" for attempt in flat),
+        "planned_lag_digest": plan.digest,
+        "realized_lag_digest": LagPlan(plan.name, realized).digest,
+        "lag_mean": float(plan.lag.mean()) if plan.lag.size else 0.0,
+        "weights_digest": trainer.policy.digest(),
+        "train_s": sum(row["generate_s"] + row["learn_s"] for row in metrics),
+        "update_median_s": float(np.median([row["generate_s"] + row["learn_s"] for row in metrics]))
+        if metrics
+        else None,
+        "final_reward": metrics[-1]["reward"] if metrics else None,
+    }
+
+
+def _line(problem: Problem, made: list[Attempt]) -> dict[str, Any]:
+    return dataclasses.asdict(problem) | {"attempts": [dataclasses.asdict(attempt) for attempt in made]}

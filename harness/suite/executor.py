@@ -1,0 +1,108 @@
+"""Cells in parallel processes, one thread each, with progress. A cell that dies takes nobody along."""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from .. import store
+from ..config import Run
+
+
+@dataclass
+class Worker:
+    """A running cell: its process, and the pipe through which it tells of its updates."""
+
+    run: Run
+    process: Any
+    updates: Connection
+
+
+def run_cells(
+    runs: list[Run], folder: Path, workers: int, command: str, on_update: Callable[[Run, int], None]
+) -> Iterator[Run]:
+    """Carry out all cells that have no result yet, `workers` at a time; yields each as it ends, however it ended."""
+    # One warm process is forked for each cell, so that torch is imported once. One thread each: more are slower.
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+    context = mp.get_context("forkserver")
+    context.set_forkserver_preload(["lagbench.harness.suite.cell"])
+    waiting = list(runs)
+    running: list[Worker] = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                running.append(_start(context, waiting.pop(0), folder, command))
+            for worker in _ended(running, on_update):
+                running.remove(worker)
+                _record_death(worker, folder / worker.run.name)
+                yield worker.run
+    finally:
+        for worker in running:
+            worker.process.terminate()
+            worker.process.join()
+
+
+def _start(context: Any, run: Run, folder: Path, command: str) -> Worker:
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(run, folder / run.name, command, send), daemon=False)
+    process.start()
+    send.close()
+    return Worker(run, process, receive)
+
+
+def _ended(running: list[Worker], on_update: Callable[[Run, int], None]) -> list[Worker]:
+    """Wait for news; pass updates on, and return the workers whose process has ended."""
+    by_pipe: dict[object, Worker] = {worker.updates: worker for worker in running}
+    by_process: dict[object, Worker] = {worker.process.sentinel: worker for worker in running}
+    ended = []
+    for ready in wait([worker.updates for worker in running] + [worker.process.sentinel for worker in running]):
+        if ready in by_process:
+            worker = by_process[ready]
+            worker.process.join()
+            ended.append(worker)
+        else:
+            _forward(by_pipe[ready], on_update)
+    return ended
+
+
+def _forward(worker: Worker, on_update: Callable[[Run, int], None]) -> None:
+    try:
+        while worker.updates.poll():
+            on_update(worker.run, worker.updates.recv())
+    except EOFError:
+        worker.process.join()  # the pipe closes when the process is about to end
+
+
+def _record_death(worker: Worker, folder: Path) -> None:
+    """Write the reason for a process that ended without leaving a result or a reason itself."""
+    worker.updates.close()
+    code = worker.process.exitcode
+    if code != 0 and not (folder / store.RESULT).exists():
+        how = f"killed by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exit code {code}"
+        store.write_json(folder / store.FAILED, {"reason": f"the cell's process ended early: {how}", "traceback": None})
+
+
+def _child(run: Run, folder: Path, command: str, updates: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import torch
+
+    from .cell import run_cell
+
+    torch.set_num_threads(1)
+    run_cell(run, folder, command, updates.send)
+
+
+def _end_with_parent() -> None:
+    """Leave as soon as the parent is gone, however it went: an orphan would write where the resumed suite does."""
+    parent = mp.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

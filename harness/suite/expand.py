@@ -1,0 +1,57 @@
+"""From a suite to its cells, with everything checked that can be wrong about the input before any work is done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..config import Run, Settings, Suite, validated
+from ..lag import make_plan
+from ..learn.advantages import ADVANTAGES
+from ..learn.aggregate import AGGREGATES
+from ..models import locate
+from ..models.load import load_tokenizer
+from ..registry import OBJECTIVES, did_you_mean, load_task
+from ..rollout.text import Codec
+from ..types import InputError, Task
+
+
+def cells(suite: Suite) -> list[Run]:
+    """The base model, evaluated as it is, then objectives x lags x seeds with their hyperparameters resolved."""
+    shared = suite.settings()
+    runs = [validated(Run, shared | {"updates": 0, "objective": None, "lag": "sync", "seed": 0})]
+    for seed in suite.seeds:
+        for lag in suite.lags:
+            for name in suite.objectives:
+                hyperparameters = OBJECTIVES.get(name).check_options(suite.hyperparameters.get(name, {}))
+                cell = {"objective": name, "hyperparameters": hyperparameters, "lag": lag, "seed": seed}
+                runs.append(validated(Run, shared | cell))
+    return runs
+
+
+def check(suite: Suite) -> None:
+    """Raise an InputError for anything that would make a cell fail before its first update."""
+    for name in suite.hyperparameters:
+        if name not in suite.objectives:
+            raise InputError(
+                f"hyperparameters.{name}: the suite has no objective {name!r}{did_you_mean(name, suite.objectives)}"
+            )
+    for lag in suite.lags:
+        make_plan(lag, suite.updates, suite.prompts_per_update)
+    for key, known in (("advantage", ADVANTAGES), ("aggregate", AGGREGATES)):
+        value = getattr(suite, key)
+        if value not in known:
+            raise InputError(
+                f"{key}={value!r} is unknown{did_you_mean(value, known)}; expected one of {', '.join(known)}"
+            )
+    task = run_task(suite)
+    if suite.eval_problems > len(task.test):
+        raise InputError(
+            f"eval_problems={suite.eval_problems}, but task {suite.task} holds {len(task.test)} test problems; lower it"
+        )
+    Codec(load_tokenizer(locate(suite.model)), task, suite.prompt)
+
+
+def run_task(settings: Settings) -> Task:
+    """The task of a suite or a run, its data read."""
+    options: dict[str, Any] = {} if settings.data is None else {"data": settings.data}
+    return load_task(settings.task, options)

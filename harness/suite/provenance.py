@@ -1,0 +1,46 @@
+"""What a cell ran on, for its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ..types import Task
+
+PACKAGES = ("lagbench", "torch", "transformers", "tokenizers", "numpy", "scipy", "math-verify")
+
+
+def environment(command: str, task: Task, initial_weights: str) -> dict[str, Any]:
+    """Command, versions, hardware, and digests of the data and of the weights before the first update."""
+    return {
+        "command": command,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "data_digest": data_digest(task),
+        "initial_weights_digest": initial_weights,
+    }
+
+
+def data_digest(task: Task) -> str:
+    """sha256 over all problems, in order."""
+    content = hashlib.sha256()
+    for problem in (*task.train, *task.test):
+        content.update(repr((problem.id, problem.question, problem.answer)).encode())
+    return content.hexdigest()
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        names = [
+            line.partition(":")[2].strip() for line in information.read_text().splitlines() if "model name" in line
+        ]
+        return names[0] if names else platform.processor()
+    return platform.processor()

@@ -1,0 +1,119 @@
+"""The nouns of every other file.
+
+Axes: P prompt groups of an update, G responses per group, B = P * G responses (row p * G + g), T response tokens.
+Versions count optimizer updates: version v is the policy after v updates. Log-probabilities are in nats.
+Policies are named by role: `logprobs` (current), `behavior_` (drew the tokens), `proximal_` (anchor of a trust
+region), `reference_` (what a KL penalty pulls towards).
+
+torch is imported for type checkers only, so that `lagbench --help` stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+class InputError(ValueError):
+    """Wrong input from a user. The message states the value, what was expected and the remedy, in one line."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One question with a known final answer; `id` is stable across runs and versions of LagBench."""
+
+    id: str
+    question: str
+    answer: str
+    task: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """Problems to train on, held-out problems to evaluate on, and how text goes in and an answer comes out.
+
+    `prompt` turns a question into the text a model sees; `extract` finds the final answer in a response, None if
+    there is none. `answers="number"` says that every gold answer is a number, so that anything else is wrong
+    without asking a computer algebra system.
+    """
+
+    train: Sequence[Problem]
+    test: Sequence[Problem]
+    prompt: Callable[[str], str]
+    extract: Callable[[str], str | None]
+    answers: Literal["number", "math"] = "math"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a response is right, and how that was found.
+
+    `answer` is the extracted text; `method` names the comparison that decided, or `unparsed` (no answer found) or
+    `timeout` (the symbolic comparison ran out of time; counted as wrong).
+    """
+
+    correct: bool
+    answer: str | None
+    method: Literal["exact", "number", "symbolic", "unparsed", "timeout"]
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """Sampled responses to P prompts, G each; row p * G + g. Right-padded; padding holds zeros.
+
+    `versions` holds, for every token, the policy version that drew it. `stopped` is False where the response was cut
+    at the token limit.
+    """
+
+    prompts: tuple[tuple[int, ...], ...]  # P prompts of token ids
+    tokens: Tensor  # [B, T] int64
+    mask: Tensor  # [B, T] bool, True on response tokens, the end-of-sequence token included
+    behavior_logprobs: Tensor  # [B, T] float32, at the sampling temperature
+    versions: Tensor  # [B, T] int32
+    stopped: Tensor  # [B] bool
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What an objective may ask for, by naming the field as an argument. Entries off the mask are meaningless.
+
+    Only `logprobs` carries a gradient. `proximal_logprobs` are those of the policy at the start of the update; with
+    one optimizer step per batch they equal `logprobs` in value.
+    """
+
+    logprobs: Tensor  # [B, T]
+    behavior_logprobs: Tensor  # [B, T]
+    proximal_logprobs: Tensor  # [B, T]
+    advantages: Tensor  # [B]
+    rewards: Tensor  # [B]
+    mask: Tensor  # [B, T] bool
+    group: Tensor  # [B] int64, which prompt a response belongs to
+    lag: Tensor  # [B, T] int32, updates between the policy that drew a token and the current one
+    reference_logprobs: Tensor | None = None  # [B, T]
+
+    def __post_init__(self) -> None:
+        rows, width = self.logprobs.shape
+        for name in ("behavior_logprobs", "proximal_logprobs", "mask", "lag", "reference_logprobs"):
+            value = getattr(self, name)
+            if value is not None and tuple(value.shape) != (rows, width):
+                raise ValueError(f"Batch.{name} has shape {tuple(value.shape)}, expected [B, T] = ({rows}, {width})")
+        for name in ("advantages", "rewards", "group"):
+            value = getattr(self, name)
+            if tuple(value.shape) != (rows,):
+                raise ValueError(f"Batch.{name} has shape {tuple(value.shape)}, expected [B] = ({rows},)")
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What an objective returns: the loss of every token, to be minimized after aggregation.
+
+    `tokens` [B, T] carries the gradient; entries off the mask are ignored. `metrics` are recorded as they are.
+    """
+
+    tokens: torch.Tensor
+    metrics: dict[str, float] = field(default_factory=dict)

@@ -36,6 +36,9 @@ def run(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Cells at a time, one thread each; by default one per core.")
     ] = None,
+    checkpoint_every: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Time between two checkpoints of a cell.")
+    ] = 15.0,
 ) -> None:
     r"""Train and evaluate objectives x lags x seeds, then print the leaderboard.
 
@@ -49,12 +52,14 @@ def run(
     lagbench run gsm8k model=FOLDER data=FOLDER objectives=asympo lags=2 updates=3
     """
     from .config import load_suite
+
+    chosen = load_suite(suite, overrides or [])  # before the slow imports: a typing mistake is told at once
+    from .suite.cell import Execution
     from .suite.run import run_suite
 
-    chosen = load_suite(suite, overrides or [])
     folder = results or Path("results") / "runs" / chosen.label
-    command = shlex.join(["lagbench", *sys.argv[1:]])
-    failed = run_suite(chosen, folder, workers or _cores(), command)
+    how = Execution(shlex.join(["lagbench", *sys.argv[1:]]), workers or _cores(), checkpoint_every)
+    failed = run_suite(chosen, folder, how)
     _print_report(folder)
     raise typer.Exit(1 if failed else 0)
 
@@ -119,14 +124,18 @@ def _print_report(folder: Path) -> None:
     from rich.console import Console
 
     from .report.comparison import compare
-    from .report.tables import to_terminal
+    from .report.tables import notes, to_terminal
     from .report.write import write_report
     from .store import REPORT
 
     comparison = compare(folder)
     write_report(comparison, folder / REPORT)
-    Console().print(to_terminal(comparison))
-    print(f"report: {folder / REPORT}")
+    console = Console()
+    console = console if console.is_terminal else Console(width=100)
+    console.print(to_terminal(comparison))
+    for line in notes(comparison):
+        print(line)
+    print(f"Report: {folder / REPORT}")
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:

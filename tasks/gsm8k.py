@@ -19,7 +19,15 @@ from typing import Any
 
 from lagbench import InputError, Problem, Task, task
 
-PROMPT = "{question}\nReason step by step, then write the final answer as a number after ####."
+PROMPT = """Solve the problem step by step and end with #### and the answer.
+
+Problem: Tom has 3 bags with 4 apples each and eats 2 apples. How many apples are left?
+Solution: Tom has 3 * 4 = 12 apples. After eating 2, he has 12 - 2 = 10 apples.
+#### 10
+
+Problem: {question}
+Solution:"""
+_NUMBER = re.compile(r"\s*\$?\s*(-?[\d,]*\.?\d+)")
 _BOXED = re.compile(r"\\boxed\{([^{}]*)\}")
 
 
@@ -75,14 +83,14 @@ def _problem(row: dict[str, Any], split: str, index: int) -> Problem:
 
 
 def final_answer(response: str) -> str | None:
-    r"""What follows the last `####` on its line, else the content of the last `\boxed{}`, else None.
+    r"""The number that follows the last `####`, else what else is on its line; without one the last `\boxed{}`.
 
     >>> final_answer("48 / 2 = 24\n#### 72 clips")
-    '72 clips'
+    '72'
     """
     _, mark, rest = response.rpartition("####")
     if mark:
-        line = rest.strip().split("\n")[0].strip()
-        return line or None
+        found = _NUMBER.match(rest)
+        return found[1] if found else rest.strip().split("\n")[0].strip() or None
     boxed = _BOXED.findall(response)
     return boxed[-1] if boxed else None

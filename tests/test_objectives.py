@@ -130,9 +130,7 @@ def test_weight_of_decoupled_ppo(batch: dict[str, Tensor], bound: str, cap: floa
     weight = (proximal - behavior).exp()
     bounded = weight.clamp(max=cap) if bound == "truncate" else weight * (weight <= cap)
     expected = -a * bounded * ratio * ~clipped * batch["mask"]
-    loss = decoupled_ppo(
-        logprobs, proximal, behavior, batch["advantages"], batch["mask"], bound=bound, weight_cap=cap
-    )
+    loss = decoupled_ppo(logprobs, proximal, behavior, batch["advantages"], batch["mask"], bound=bound, weight_cap=cap)
     torch.testing.assert_close(gradient(loss, batch), expected)
 
 

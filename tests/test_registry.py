@@ -60,7 +60,9 @@ def test_registering_returns_the_function_unchanged(registry: Registry) -> None:
 def test_unknown_field(registry: Registry) -> None:
     def mine(logprobs, behaviour_logprobs): ...
 
-    with pytest.raises(InputError, match="'behaviour_logprobs' is not .* did you mean 'behavior_logprobs'.*options come"):
+    with pytest.raises(
+        InputError, match=r"'behaviour_logprobs' is not .* did you mean 'behavior_logprobs'.*options come"
+    ):
         registry.register(mine)
 
 
@@ -80,7 +82,7 @@ def test_name_collision_names_both_modules(registry: Registry) -> None:
     registry.register(mine)
     other = type(mine)(mine.__code__, {"__name__": "elsewhere"}, "mine")
     other.__module__ = "elsewhere"
-    with pytest.raises(InputError, match="two objectives are named 'mine': test_registry .* and elsewhere"):
+    with pytest.raises(InputError, match=r"two objectives are named 'mine': test_registry .* and elsewhere"):
         registry.register(other)
 
 

@@ -27,8 +27,6 @@ from .collate import assemble, collate, groups_of, realized_source
 from .diagnostics import measure
 from .policy import NonFinite, Policy, sequences
 
-CHECKPOINT_EVERY_S = 15.0
-
 
 @dataclass(frozen=True)
 class Trainer:
@@ -48,7 +46,9 @@ class Trainer:
         return [self.problems[i] for i in self.order[update]]
 
 
-def train(trainer: Trainer, objective: Entry, folder: Path) -> Iterator[dict[str, Any]]:
+def train(
+    trainer: Trainer, objective: Entry, folder: Path, checkpoint_every_s: float = math.inf
+) -> Iterator[dict[str, Any]]:
     """Carry out the plan from the last checkpoint on, yielding each update's measurements as they are written."""
     policy = trainer.policy
     inbox = checkpoint.restore(folder, policy)
@@ -61,7 +61,7 @@ def train(trainer: Trainer, objective: Entry, folder: Path) -> Iterator[dict[str
         row = learn(trainer, objective, version, assemble(inbox.pop(version)))
         row |= {"generate_s": generated - started, "learn_s": time.perf_counter() - generated}
         store.append_line(folder / store.METRICS, row)
-        if time.monotonic() - saved_at >= CHECKPOINT_EVERY_S:
+        if time.monotonic() - saved_at >= checkpoint_every_s:
             checkpoint.save(folder, policy, inbox)
             saved_at = time.monotonic()
         yield row

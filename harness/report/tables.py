@@ -7,12 +7,12 @@ import io
 import math
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from .comparison import COLLAPSE_FRACTION, Comparison, Row, steps
 
-COLUMNS = ("objective", "lag", "pass@1", "95 % interval", "pass@max", "seeds", "vs lag 0", "reads", "note")
-NUMERIC = {"lag", "pass@1", "95 % interval", "pass@max", "seeds", "vs lag 0"}
+COLUMNS = ("objective", "lag", "pass@1", "95 % CI", "pass@max", "seeds", "vs lag 0", "reads", "note")
 
 
 def records(comparison: Comparison) -> list[dict[str, Any]]:
@@ -69,8 +69,8 @@ def _texts(row: Row) -> tuple[str, ...]:
     estimate, lag = row.pass_at_1, steps(row.lag)
     interval = "" if math.isnan(estimate.low) else f"{estimate.low:.3f}-{estimate.high:.3f}"
     counts = [(row.failed, "failed"), (row.unfinished, "unfinished")]
-    notes = [f"collapsed {row.collapsed_seeds}/{row.seeds}"] if row.collapsed_seeds else []
-    notes += [f"{count} {what}" for count, what in counts if count]
+    remarks = [f"collapsed {row.collapsed_seeds}/{row.seeds}"] if row.collapsed_seeds else []
+    remarks += [f"{count} {what}" for count, what in counts if count]
     return (
         row.objective,
         row.lag if lag is None else str(lag),
@@ -80,13 +80,17 @@ def _texts(row: Row) -> tuple[str, ...]:
         str(row.seeds),
         "" if row.change_from_lag_0 is None else f"{row.change_from_lag_0:+.3f}",
         ", ".join(name.removesuffix("_logprobs") for name in row.behavior_fields) or "none",
-        ", ".join(notes),
+        ", ".join(remarks),
     )
 
 
 def _headers(comparison: Comparison) -> list[str]:
     largest = comparison.rows[0].largest[0] if comparison.rows else "pass@k"
     return [largest if name == "pass@max" else name for name in COLUMNS]
+
+
+def _is_numeric(header: str) -> bool:
+    return header not in ("objective", "reads", "note")
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -104,18 +108,21 @@ def notes(comparison: Comparison) -> list[str]:
 
 def to_markdown(comparison: Comparison) -> str:
     headers = _headers(comparison)
-    rule = ["--:" if name in NUMERIC or name.startswith("pass@") else "---" for name in headers]
+    rule = ["--:" if _is_numeric(name) else "---" for name in headers]
     lines = [f"| {' | '.join(line)} |" for line in (headers, rule, *map(_texts, comparison.rows))]
     return "\n".join([*lines, "", *(f"- {note}" for note in notes(comparison))]) + "\n"
 
 
 def to_terminal(comparison: Comparison) -> Table:
+    """The table alone; `notes` belong below it."""
     table = Table(
-        title=f"{comparison.name}: held-out pass@1 by objective and lag", caption="\n".join(notes(comparison))
+        title=f"{comparison.name}: held-out pass@1 by objective and lag",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
-    table.caption_justify = "left"
     for name in _headers(comparison):
-        table.add_column(name, justify="right" if name in NUMERIC or name.startswith("pass@") else "left")
+        table.add_column(name, justify="right" if _is_numeric(name) else "left", no_wrap=name != "reads")
     previous = None
     for row in comparison.rows:
         if previous not in (None, row.objective):

@@ -33,7 +33,16 @@ from .provenance import environment
 LOCK_S = 30  # a killed suite's cells notice within this that they are orphans
 
 
-def run_cell(run: Run, folder: Path, command: str, on_update: Callable[[int], None]) -> None:
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """What changes how cells are carried out, and nothing that they measure."""
+
+    command: str  # that makes them again
+    workers: int  # cells at a time
+    checkpoint_every_s: float
+
+
+def run_cell(run: Run, folder: Path, how: Execution, on_update: Callable[[int], None]) -> None:
     """Train and evaluate; leaves a result, or the reason of the failure. Goes on where an interrupted one stopped."""
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock", timeout=LOCK_S):
@@ -41,7 +50,7 @@ def run_cell(run: Run, folder: Path, command: str, on_update: Callable[[int], No
             return
         claim(run, folder)
         try:
-            result = work(run, folder, command, on_update)
+            result = work(run, folder, how, on_update)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             store.write_json(folder / store.FAILED, {"reason": reason, "traceback": traceback.format_exc()})
@@ -61,15 +70,15 @@ def claim(run: Run, folder: Path) -> None:
     store.write_json(folder / store.RUN, {"id": run.id, **run.model_dump()})
 
 
-def work(run: Run, folder: Path, command: str, on_update: Callable[[int], None]) -> dict[str, Any]:
+def work(run: Run, folder: Path, how: Execution, on_update: Callable[[int], None]) -> dict[str, Any]:
     """Train to the end, evaluate, and return what `result.json` holds."""
     task = run_task(run)
     with Verifier(task) as verifier:
         trainer = assemble_trainer(run, task, verifier)
-        store.write_json(folder / store.ENVIRONMENT, environment(command, task, trainer.policy.digest()))
+        store.write_json(folder / store.ENVIRONMENT, environment(how.command, task, trainer.policy.digest()))
         store.write_json(folder / store.PLAN, trainer.plan.to_json())
         if run.objective is not None:
-            for row in train(trainer, OBJECTIVES.get(run.objective), folder):
+            for row in train(trainer, OBJECTIVES.get(run.objective), folder, how.checkpoint_every_s):
                 on_update(row["update"] + 1)
         graded = list(
             attempts(

@@ -12,8 +12,11 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from .. import store
 from ..config import Run
+from .cell import Execution, run_cell
 
 
 @dataclass
@@ -25,10 +28,8 @@ class Worker:
     updates: Connection
 
 
-def run_cells(
-    runs: list[Run], folder: Path, workers: int, command: str, on_update: Callable[[Run, int], None]
-) -> Iterator[Run]:
-    """Carry out all cells that have no result yet, `workers` at a time; yields each as it ends, however it ended."""
+def run_cells(runs: list[Run], folder: Path, how: Execution, on_update: Callable[[Run, int], None]) -> Iterator[Run]:
+    """Carry out cells, `how.workers` at a time; yields each as it ends, however it ended."""
     # One warm process is forked for each cell, so that torch is imported once. One thread each: more are slower.
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
     context = mp.get_context("forkserver")
@@ -37,8 +38,8 @@ def run_cells(
     running: list[Worker] = []
     try:
         while waiting or running:
-            while waiting and len(running) < workers:
-                running.append(_start(context, waiting.pop(0), folder, command))
+            while waiting and len(running) < how.workers:
+                running.append(_start(context, waiting.pop(0), folder, how))
             for worker in _ended(running, on_update):
                 running.remove(worker)
                 _record_death(worker, folder / worker.run.name)
@@ -49,9 +50,9 @@ def run_cells(
             worker.process.join()
 
 
-def _start(context: Any, run: Run, folder: Path, command: str) -> Worker:
+def _start(context: Any, run: Run, folder: Path, how: Execution) -> Worker:
     receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(run, folder / run.name, command, send), daemon=False)
+    process = context.Process(target=_child, args=(run, folder / run.name, how, send))
     process.start()
     send.close()
     return Worker(run, process, receive)
@@ -89,15 +90,11 @@ def _record_death(worker: Worker, folder: Path) -> None:
         store.write_json(folder / store.FAILED, {"reason": f"the cell's process ended early: {how}", "traceback": None})
 
 
-def _child(run: Run, folder: Path, command: str, updates: Connection) -> None:
+def _child(run: Run, folder: Path, how: Execution, updates: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    import torch
-
-    from .cell import run_cell
-
     torch.set_num_threads(1)
-    run_cell(run, folder, command, updates.send)
+    run_cell(run, folder, how, updates.send)
 
 
 def _end_with_parent() -> None:

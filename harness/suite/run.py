@@ -11,22 +11,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from .. import store
 from ..config import Run, Suite
 from ..types import InputError
+from .cell import Execution
 from .executor import run_cells
 from .expand import cells, check
 
 
-def run_suite(suite: Suite, folder: Path, workers: int, command: str) -> int:
+def run_suite(suite: Suite, folder: Path, how: Execution) -> int:
     """Bring every cell of `suite` to a result in `folder`; returns how many failed."""
     runs = cells(suite)
     check(suite)
-    prepare(suite, runs, folder, command)
+    prepare(suite, runs, folder, how.command)
     todo = [run for run in runs if not (folder / run.name / store.RESULT).exists()]
     console = Console(stderr=True)
     console.print(
-        f"{len(runs)} cells in {folder}: {len(runs) - len(todo)} finished, {len(todo)} to run, {workers} at a time"
+        f"{len(runs)} cells in {folder}: {len(runs) - len(todo)} finished, {len(todo)} to run, {how.workers} at a time"
     )
     with _Display(runs, todo, console) as display:
-        for run in run_cells(todo, folder, workers, command, display.update):
+        for run in run_cells(todo, folder, how, display.update):
             display.ended(run, folder / run.name)
     return sum(not (folder / run.name / store.RESULT).exists() for run in runs)
 

@@ -1,0 +1,96 @@
+"""Suites from TOML and overrides; every mistake is one clear line."""
+
+from pathlib import Path
+
+import pytest
+
+from lagbench import InputError
+from lagbench.harness.config import Run, load_suite, packaged_suites, validated
+from lagbench.harness.suite.expand import cells, check
+
+
+def test_packaged_suites_are_valid() -> None:
+    for name in packaged_suites():
+        suite = load_suite(name)
+        assert suite.name == name and suite.description
+        assert len(cells(suite)) == 1 + len(suite.objectives) * len(suite.lags) * len(suite.seeds)
+
+
+def test_quick_and_tiny_are_as_promised() -> None:
+    quick, tiny = load_suite("quick"), load_suite("tiny")
+    assert len(quick.objectives) == 5 and quick.lags == ("constant:0", "constant:8", "constant:32")
+    assert len(quick.seeds) == 1 and quick.prompts_per_update * quick.responses_per_prompt == 256
+    assert tiny.lags == ("constant:0", "constant:4", "constant:16", "constant:64")
+    assert len(tiny.seeds) == 3 and tiny.updates > quick.updates
+    check(quick)
+    check(tiny)
+
+
+def test_overrides() -> None:
+    given = ["objectives=asympo,grpo", "lags=0,sync", "seeds=[3, 4]", "updates=7", "hyperparameters.grpo.clip_high=0.3"]
+    suite = load_suite("quick", given)
+    assert suite.objectives == ("asympo", "grpo")
+    assert suite.lags == ("constant:0", "sync")
+    assert suite.seeds == (3, 4) and suite.updates == 7
+    runs = cells(suite)
+    assert [run.name for run in runs[:3]] == ["base", "asympo-constant-0-seed3", "grpo-constant-0-seed3"]
+    assert runs[2].hyperparameters == {"clip_low": 0.2, "clip_high": 0.3}
+    assert runs[0].objective is None and runs[0].updates == 0
+    assert load_suite("quick", ["lags=2", "objectives=spo"]).lags == ("constant:2",)
+
+
+def test_own_suite_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('objectives = ["spo"]\nlags = ["constant:3"]\nupdates = 2\n')
+    suite = load_suite(str(path))
+    assert (suite.name, suite.lags, suite.updates) == ("mine", ("constant:3",), 2)
+    path.write_text("objectives = [")
+    with pytest.raises(InputError, match="not valid TOML"):
+        load_suite(str(path))
+
+
+def test_id_is_that_of_the_configuration() -> None:
+    runs = cells(load_suite("quick"))
+    assert len({run.id for run in runs}) == len(runs)
+    again = validated(Run, runs[3].model_dump())
+    assert again.id == runs[3].id
+    assert validated(Run, runs[3].model_dump() | {"learning_rate": 2e-4}).id != runs[3].id
+
+
+def test_label_tells_settings_apart_and_lets_grids_grow() -> None:
+    label = load_suite("quick").label
+    assert label == load_suite("quick", ["seeds=0,1", "objectives=spo", "lags=64"]).label
+    assert label != load_suite("quick", ["learning_rate=3e-4"]).label
+    assert label != load_suite("quick", ["hyperparameters.spo.neg_scale=0.1"]).label
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("updats=3", "unknown key 'updats', did you mean 'updates'"),
+        ("updates=many", "updates='many' is not valid: .*integer"),
+        ("updates=-1", "updates=-1 is not valid"),
+        ("temperature=0", "temperature=0 is not valid"),
+        ("prompt=fancy", "prompt='fancy' is not valid"),
+        ("lags=", "unknown lag schedule ''; expected one of sync, constant"),
+        ("objectives=asymppo", "unknown objective 'asymppo', did you mean 'asympo'"),
+        ("lags=constnat:3", "unknown lag schedule 'constnat:3', did you mean 'constant'"),
+        ("task=chian", "unknown task 'chian', did you mean 'chain'"),
+        ("data=somewhere", "chain has no option 'data'"),
+        ("advantage=group_men", "did you mean 'group_mean'"),
+        ("aggregate=mean", "aggregate='mean' is unknown"),
+        ("eval_problems=9999", "task chain holds 512 test problems"),
+        ("model=no/such/folder", "model=no/such/folder: no such folder"),
+        ("prompt=chat", "the model has no chat template"),
+        ("hyperparameters.spo.neg_scal=1", "spo has no option 'neg_scal', did you mean 'neg_scale'"),
+        ("hyperparameters.sop.neg_scale=1", "the suite has no objective 'sop', did you mean 'spo'"),
+        ("updates", "'updates' is not an override"),
+        ("updates.x=1", "is not a table"),
+    ],
+)
+def test_mistakes(override: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        suite = load_suite("quick", [override])
+        cells(suite)
+        check(suite)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,63 @@
+"""GSM8K from a folder, in both forms it comes in, on the real files where they are there."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from lagbench import InputError
+from lagbench.harness.registry import load_task
+from lagbench.harness.verify import Verifier
+
+OWN = {"id": "x", "problem": "Six and one?", "answer": "7", "source": "made-up"}
+UPSTREAM = {"question": "Ten times 120?", "answer": "120 * 10 = <<120*10=1200>>1200\n#### 1,200"}
+
+
+@pytest.mark.parametrize(
+    ("names", "row", "answer"),
+    [
+        (("gsm8k_train.jsonl", "gsm8k_test.jsonl"), OWN, "7"),
+        (("train.jsonl", "test.jsonl"), UPSTREAM, "1200"),
+        (("gsm8k/train.jsonl", "gsm8k/test.jsonl"), UPSTREAM, "1200"),
+    ],
+)
+def test_folder_forms(tmp_path: Path, names: tuple[str, str], row: dict, answer: str) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(row) + "\n")
+    task = load_task("gsm8k", {"data": str(tmp_path)})
+    assert [p.answer for p in task.train] == [answer] == [p.answer for p in task.test]
+    assert task.train[0].id == "gsm8k-train-00000" and task.test[0].id == "gsm8k-test-00000"
+    assert task.train[0].question in task.prompt(task.train[0].question)
+
+
+def test_wrong_folders(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no GSM8K train split; expected one of gsm8k_train.jsonl, train.jsonl"):
+        load_task("gsm8k", {"data": str(tmp_path)})
+    (tmp_path / "train.jsonl").write_text('{"question": "?"')
+    with pytest.raises(InputError, match=r"train\.jsonl, line 1: not valid JSON"):
+        load_task("gsm8k", {"data": str(tmp_path)})
+    (tmp_path / "train.jsonl").write_text('{"question": "?", "gold": "1"}\n')
+    with pytest.raises(InputError, match="row 0: field 'answer' is missing; it has question, gold"):
+        load_task("gsm8k", {"data": str(tmp_path)})
+    with pytest.raises(InputError, match="no such folder"):
+        load_task("gsm8k", {"data": str(tmp_path / "missing")})
+
+
+@pytest.mark.parametrize("folder", [".", "upstream", "upstream/gsm8k"])
+def test_real_data(shared_data: Path, folder: str) -> None:
+    task = load_task("gsm8k", {"data": str(shared_data / folder)})
+    assert (len(task.train), len(task.test)) == (7473, 1319)
+    assert not {p.question for p in task.train} & {p.question for p in task.test}
+    assert task.train[0].answer == "72" and "Natalia" in task.train[0].question
+
+
+def test_every_real_gold_verifies_as_itself_and_not_as_the_next(shared_data: Path) -> None:
+    task = load_task("gsm8k", {"data": str(shared_data)})
+    golds = [p.answer for p in (*task.train, *task.test)]
+    with Verifier(task) as verifier:
+        assert all(v.correct for v in verifier.grade(golds, [f"so\n#### {gold}" for gold in golds]))
+        wrong = [(a, b) for a, b in pairwise(golds) if float(a) != float(b)]
+        verdicts = verifier.grade([a for a, _ in wrong], [f"#### {b}" for _, b in wrong])
+        assert not any(v.correct for v in verdicts)

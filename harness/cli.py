@@ -40,16 +40,17 @@ def run(
         float, typer.Option(min=0, metavar="SECONDS", help="Time between two checkpoints of a cell.")
     ] = 15.0,
 ) -> None:
-    r"""Train and evaluate objectives x lags x seeds, then print the leaderboard.
+    """Train and evaluate objectives x lags x seeds, then print the leaderboard.
 
-    Finished cells are skipped, interrupted ones go on from their last checkpoint, failed ones are tried again: after
-    an interruption give the same command once more.
+    Finished cells are skipped, interrupted ones go on from their last checkpoint, failed ones are
+    tried again: after an interruption give the same command once more.
 
-    \b
     lagbench run quick
     lagbench run quick objectives=asympo,spo lags=0,16 updates=50
-    lagbench run tiny hyperparameters.spo.neg_scale=0.1 --results results/runs/spo
+    lagbench run tiny hyperparameters.spo.neg_scale=0.1
     lagbench run gsm8k model=FOLDER data=FOLDER objectives=asympo lags=2 updates=3
+
+    Every key: lagbench list settings
     """
     from .config import load_suite
 
@@ -139,13 +140,13 @@ def _print_report(folder: Path) -> None:
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*rows[0])
+    """A block for each row: its name and what it is on the first line, the rest below."""
     for row in rows:
-        table.add_row(*(_text(value) for value in row.values()))
-    Console().print(table)
+        name, description = row["name"], row["description"]
+        print(f"{name:20} {description}".rstrip())
+        for key, value in row.items():
+            if key not in ("name", "description") and value not in ("", {}, []):
+                print(f"{'':20} {key}: {_text(value)}")
 
 
 def _text(value: Any) -> str:

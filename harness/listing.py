@@ -19,7 +19,7 @@ def objectives() -> list[dict[str, Any]]:
             "reads": list(entry.reads),
             "hyperparameters": dict(entry.options),
             "source": entry.source,
-            "summary": entry.summary,
+            "description": entry.summary,
             "module": entry.module,
             "function": entry.function.__qualname__,
             "distribution": entry.distribution,
@@ -34,7 +34,7 @@ def tasks() -> list[dict[str, Any]]:
             "name": entry.name,
             "options": dict(entry.options),
             "source": entry.source,
-            "summary": entry.summary,
+            "description": entry.summary,
             "module": entry.module,
             "function": entry.function.__qualname__,
             "distribution": entry.distribution,
@@ -69,7 +69,7 @@ def settings() -> list[dict[str, Any]]:
     """The keys of a suite, each with its type, default and meaning."""
     return [
         {
-            "key": name,
+            "name": name,
             "default": "required" if field.is_required() else field.get_default(),
             "description": field.description or "",
         }

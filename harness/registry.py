@@ -72,9 +72,9 @@ class Entry:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """', did you mean X?' for the nearest known name, or nothing."""
+    """' (did you mean X?)' for the nearest known name, or nothing."""
     near = difflib.get_close_matches(name, list(known), n=1)
-    return f", did you mean {near[0]!r}?" if near else ""
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 class Registry:

@@ -23,9 +23,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from .types import InputError
+
 RUN, ENVIRONMENT, PLAN, METRICS = "run.json", "environment.json", "plan.json", "metrics.jsonl"
 CHECKPOINT, ATTEMPTS, MODEL, RESULT, FAILED = "checkpoint.pt", "attempts.jsonl", "model", "result.json", "failed.json"
-SUITE, REPORT = "suite.json", "report"
+SUITE, REPORT, LOCK = "suite.json", "report", ".lock"
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -50,8 +52,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file, or None where there is no such file."""
-    return json.loads(path.read_text()) if path.exists() else None
+    """The content of a JSON file, or None where there is no such file; a damaged one is an InputError."""
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}); delete its folder and run the suite again") from None
 
 
 def append_line(path: Path, value: Any) -> None:

@@ -87,7 +87,7 @@ def test_name_collision_names_both_modules(registry: Registry) -> None:
 
 
 def test_unknown_name() -> None:
-    with pytest.raises(InputError, match="unknown objective 'asymppo' .did you mean 'asympo'"):
+    with pytest.raises(InputError, match=r"unknown objective 'asymppo' .did you mean 'asympo'"):
         OBJECTIVES.get("asymppo")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from transformers import AutoModelForCausalLM
 
 from lagbench.harness import store
@@ -40,7 +41,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess
 def test_every_cell_has_its_files(finished) -> None:
     out, _ = finished
     cells = [f"{o}-constant-{k}-seed{s}" for o in ("asympo", "grpo") for k in (0, 3) for s in (0, 1)]
-    assert {path.name for path in out.iterdir()} == {*cells, "base", "suite.json", "report"}
+    assert {path.name for path in out.iterdir()} == {*cells, "base", "suite.json", "report", ".lock"}
     for cell in cells:
         names = {path.name for path in (out / cell).iterdir()}
         assert names >= {
@@ -307,6 +308,20 @@ def test_unwritable_results(lagbench, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     ran = lagbench("run", "quick", "--results", "file/out")
     assert ran.returncode == 2 and "cannot write to file/out" in ran.stderr
+
+
+def test_a_second_suite_in_the_same_folder_is_refused(lagbench, tmp_path: Path) -> None:
+    with FileLock(tmp_path / "out" / ".lock"):
+        ran = lagbench("run", "quick", "objectives=spo", "lags=0", "updates=1", *SMALL, "--results", "out")
+    assert ran.returncode == 2 and "another lagbench is running in out" in ran.stderr
+
+
+def test_damaged_results_are_named(lagbench, tmp_path: Path) -> None:
+    (tmp_path / "out" / "base").mkdir(parents=True)
+    (tmp_path / "out" / "base" / "run.json").write_text('{"id": ')
+    ran = lagbench("report", "out")
+    assert ran.returncode == 2 and "out/base/run.json is damaged" in ran.stderr
+    assert len(ran.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize("kind", ["objectives", "tasks", "suites", "lags", "settings"])

@@ -45,7 +45,7 @@ class Execution:
 def run_cell(run: Run, folder: Path, how: Execution, on_update: Callable[[int], None]) -> None:
     """Train and evaluate; leaves a result, or the reason of the failure. Goes on where an interrupted one stopped."""
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock", timeout=LOCK_S):
+    with FileLock(folder / store.LOCK, timeout=LOCK_S):
         if (folder / store.RESULT).exists():
             return
         claim(run, folder)

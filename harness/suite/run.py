@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -21,6 +22,16 @@ def run_suite(suite: Suite, folder: Path, how: Execution) -> int:
     runs = cells(suite)
     check(suite)
     prepare(suite, runs, folder, how.command)
+    try:
+        with FileLock(folder / store.LOCK, timeout=0):
+            return _run_missing(runs, folder, how)
+    except Timeout:
+        raise InputError(
+            f"another lagbench is running in {folder}; wait for it or use another --results folder"
+        ) from None
+
+
+def _run_missing(runs: list[Run], folder: Path, how: Execution) -> int:
     todo = [run for run in runs if not (folder / run.name / store.RESULT).exists()]
     console = Console(stderr=True)
     console.print(
@@ -55,6 +66,7 @@ class _Display:
         self.started, self.console = time.monotonic(), console
         self.at = {run.name: 0 if run in todo else _steps(run) for run in runs}
         self.ends, self.left = len(runs), len(todo)
+        self.skipped, self.missing = sum(self.at.values()), sum(map(_steps, todo))
         self.progress = Progress(
             TextColumn("updates"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("ETA"),
             TimeRemainingColumn(), console=console, disable=not console.is_terminal,
@@ -78,7 +90,9 @@ class _Display:
         result, failed = store.read_json(folder / store.RESULT), store.read_json(folder / store.FAILED)
         outcome = f"pass@1 {result['scores']['pass@1']['mean']:.3f}" if result else f"FAILED: {failed['reason']}"
         elapsed = time.monotonic() - self.started
-        line = f"[{self.ends - self.left}/{self.ends}] {run.name}: {outcome} ({elapsed:.0f} s)"
+        done = sum(self.at.values()) - self.skipped
+        eta = f", ETA {elapsed * self.missing / done - elapsed:.0f} s" if self.left else ""
+        line = f"[{self.ends - self.left}/{self.ends}] {run.name}: {outcome} ({elapsed:.0f} s{eta})"
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -12,14 +12,15 @@ import sys
 import tempfile
 
 CELL = """
-import math, sys, torch
+import sys, torch
 from pathlib import Path
 from lagbench.harness.config import load_suite
-from lagbench.harness.suite.cell import Execution, run_cell
-from lagbench.harness.suite.expand import cells
+from lagbench.harness.sweep.cell import Execution, run_cell
+from lagbench.harness.sweep.expand import cells
 torch.set_num_threads(1)
 suite = load_suite("quick", ["objectives=asympo", f"lags={sys.argv[1]}", f"updates={sys.argv[2]}"])
-run_cell(cells(suite)[1], Path(sys.argv[3]), Execution("benchmark", 1, math.inf), lambda version: None)
+run_cell(cells(suite)[1], Path(sys.argv[3]), Execution("benchmark", 1, 15.0), lambda version: None)
+sys.exit(not (Path(sys.argv[3]) / "result.json").exists())
 """
 
 
@@ -29,7 +30,7 @@ def cost(lag: int, updates: int) -> tuple[float, float]:
         process = subprocess.Popen([sys.executable, "-c", CELL, str(lag), str(updates), folder])
         _, status, usage = os.wait4(process.pid, 0)
     if status:
-        raise SystemExit("the cell failed; its reason stands above")
+        raise SystemExit("the cell failed")
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 

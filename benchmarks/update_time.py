@@ -15,8 +15,8 @@ import torch
 from lagbench.harness.config import load_suite
 from lagbench.harness.learn.loop import train
 from lagbench.harness.registry import OBJECTIVES
-from lagbench.harness.suite.cell import assemble_trainer
-from lagbench.harness.suite.expand import cells, run_task
+from lagbench.harness.sweep.cell import assemble_trainer
+from lagbench.harness.sweep.expand import cells, task_of
 from lagbench.harness.verify import Verifier
 
 LIMIT_S = 0.3
@@ -25,7 +25,7 @@ LIMIT_S = 0.3
 def main(updates: int) -> None:
     torch.set_num_threads(1)
     suite = load_suite("quick", [f"updates={updates}", "lags=8"])
-    task = run_task(suite)
+    task = task_of(suite)
     for run in cells(suite):
         if run.objective is None:
             continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from enum import StrEnum
@@ -34,7 +33,8 @@ def run(
         Path | None, typer.Option(help="Where the cells go; by default results/runs/SUITE-DIGEST.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Cells at a time, one thread each; by default one per core.")
+        int | None,
+        typer.Option(min=1, help="Cells at a time, one thread each; by default one per core (one on a GPU)."),
     ] = None,
     checkpoint_every: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Time between two checkpoints of a cell.")
@@ -55,14 +55,19 @@ def run(
     from .config import load_suite
 
     chosen = load_suite(suite, overrides or [])  # before the slow imports: a typing mistake is told at once
-    from .suite.cell import Execution
-    from .suite.run import run_suite
+    from .sweep.cell import Execution
+    from .sweep.executor import default_workers
+    from .sweep.run import run_suite
 
     folder = results or Path("results") / "runs" / chosen.label
-    how = Execution(shlex.join(["lagbench", *sys.argv[1:]]), workers or _cores(), checkpoint_every)
-    failed = run_suite(chosen, folder, how)
+    how = Execution(shlex.join(["lagbench", *sys.argv[1:]]), workers or default_workers(), checkpoint_every)
+    try:
+        unfinished = run_suite(chosen, folder, how)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last checkpoints", file=sys.stderr)
+        raise typer.Exit(130) from None
     _print_report(folder)
-    raise typer.Exit(1 if failed else 0)
+    raise typer.Exit(1 if unfinished else 0)
 
 
 @app.command()
@@ -117,10 +122,6 @@ def convert_gguf(
     print(f"wrote {folder}; use it as model={folder}")
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _print_report(folder: Path) -> None:
     from rich.console import Console
 
@@ -162,6 +163,3 @@ def main() -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoints", file=sys.stderr)
-        sys.exit(130)

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -23,12 +23,16 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from .registry import did_you_mean
 from .types import InputError
 
 Config = TypeVar("Config", bound="Settings")
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Settings(BaseModel):
@@ -64,15 +68,15 @@ class Settings(BaseModel):
     learning_rate: PositiveFloat = 1e-4
     warmup_updates: NonNegativeInt = 0
     """Updates over which the learning rate rises linearly."""
-    adam_betas: tuple[float, float] = (0.9, 0.95)
+    adam_betas: tuple[Beta, Beta] = (0.9, 0.95)
     weight_decay: NonNegativeFloat = 0.0
     clip_norm: PositiveFloat = 1.0
     """Largest norm of the gradient of one update."""
     microbatch: PositiveInt = 256
     """Responses in one forward pass; changes memory, not results."""
 
-    eval_problems: PositiveInt = 128
-    """Held-out problems, the first of the task's test set."""
+    eval_problems: Annotated[int, Field(ge=2)] = 128
+    """Held-out problems, the first of the task's test set; an interval needs at least two."""
     eval_samples: PositiveInt = 16
     """Responses to each of them; pass@k is reported for k = 1, 2, 4, ... up to this."""
 
@@ -85,7 +89,7 @@ class Run(Settings):
     hyperparameters: dict[str, Any] = {}
     """Of the objective, all of them resolved."""
     lag: str
-    seed: NonNegativeInt
+    seed: Seed
 
     @property
     def id(self) -> str:
@@ -120,9 +124,18 @@ class Suite(Settings):
     """`lagbench list objectives`."""
     lags: Annotated[tuple[str, ...], BeforeValidator(_lags), Field(min_length=1)]
     """Lag schedules; a whole number k stands for constant:k."""
-    seeds: Annotated[tuple[NonNegativeInt, ...], BeforeValidator(_as_list), Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Seed, ...], BeforeValidator(_as_list), Field(min_length=1)] = (0,)
     hyperparameters: dict[str, dict[str, Any]] = {}
     """By objective, where they differ from its defaults."""
+
+    @model_validator(mode="after")
+    def _no_cell_twice(self) -> Self:
+        canonical = ["constant:0" if lag == "sync" else lag for lag in self.lags]
+        for key, values in (("objectives", self.objectives), ("lags", canonical), ("seeds", self.seeds)):
+            twice = sorted({str(value) for value in values if list(values).count(value) > 1})
+            if twice:
+                raise PydanticCustomError("twice", f"{key} holds {', '.join(twice)} twice (sync is constant:0)")
+        return self
 
     def settings(self) -> dict[str, Any]:
         """What all cells share, as plain values."""
@@ -144,13 +157,13 @@ def load_suite(source: str, overrides: Iterable[str] = ()) -> Suite:
     if path.suffix != ".toml":
         path = packaged_suites().get(source, path)
     try:
-        values = tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError:
         names = packaged_suites()
         raise InputError(
             f"unknown suite {source!r}{did_you_mean(source, names)}; expected {', '.join(names)} or a .toml file"
         ) from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # of the encoding or of the TOML
         raise InputError(f"{path}: not valid TOML: {error}") from None
     values.setdefault("name", path.stem)
     for override in overrides:
@@ -178,6 +191,8 @@ def validated(config: type[Config], values: dict[str, Any]) -> Config:
             ) from None
         if first["type"] == "missing":
             raise InputError(f"{config.__name__.lower()}: {key!r} is missing") from None
+        if first["type"] == "twice":
+            raise InputError(first["msg"]) from None
         raise InputError(f"{key}={first['input']!r} is not valid: {first['msg']}") from None
 
 
@@ -201,4 +216,4 @@ def _value(text: str) -> Any:
 
 
 def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -8,39 +8,25 @@ from typing import Any
 
 from .config import Suite, load_suite, packaged_suites
 from .lag.schedules import SCHEDULES
-from .registry import OBJECTIVES, TASKS
+from .registry import OBJECTIVES, TASKS, Entry
 
 
 def objectives() -> list[dict[str, Any]]:
-    """Name, where it is, the `Batch` fields it reads, hyperparameters with defaults, source."""
+    """The `Batch` fields that each reads, its hyperparameters with their defaults, its paper, where it is."""
     return [
-        {
-            "name": entry.name,
-            "reads": list(entry.reads),
-            "hyperparameters": dict(entry.options),
-            "source": entry.source,
-            "description": entry.summary,
-            "module": entry.module,
-            "function": entry.function.__qualname__,
-            "distribution": entry.distribution,
-        }
+        _described(entry, {"reads": list(entry.reads), "hyperparameters": entry.options})
         for entry in OBJECTIVES.all().values()
     ]
 
 
 def tasks() -> list[dict[str, Any]]:
-    return [
-        {
-            "name": entry.name,
-            "options": dict(entry.options),
-            "source": entry.source,
-            "description": entry.summary,
-            "module": entry.module,
-            "function": entry.function.__qualname__,
-            "distribution": entry.distribution,
-        }
-        for entry in TASKS.all().values()
-    ]
+    """The options of each with their defaults, its origin, where it is."""
+    return [_described(entry, {"options": entry.options}) for entry in TASKS.all().values()]
+
+
+def _described(entry: Entry, contract: dict[str, Any]) -> dict[str, Any]:
+    where = {"module": entry.module, "function": entry.function.__qualname__, "distribution": entry.distribution}
+    return {"name": entry.name, "description": entry.description, **contract, "source": entry.source, **where}
 
 
 def suites() -> list[dict[str, Any]]:
@@ -66,7 +52,7 @@ def lags() -> list[dict[str, Any]]:
 
 
 def settings() -> list[dict[str, Any]]:
-    """The keys of a suite, each with its type, default and meaning."""
+    """The keys of a suite, each with its default and meaning."""
     return [
         {
             "name": name,

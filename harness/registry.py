@@ -14,13 +14,15 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
-from pydantic import ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from .types import Batch, InputError, Loss, Task
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 BATCH_FIELDS = tuple(f.name for f in dataclasses.fields(Batch))
+THIS_PROCESS = "(this process)"  # where an entry comes from that no distribution announces
+STRICT = ConfigDict(strict=True, validate_default=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Entry:
     name: str
     function: Callable[..., Any]
     reads: tuple[str, ...]
-    options: Mapping[str, Any]
+    schema: type[BaseModel]  # of the options
     distribution: str
 
     @property
@@ -38,7 +40,12 @@ class Entry:
         return self.function.__module__
 
     @property
-    def summary(self) -> str:
+    def options(self) -> dict[str, Any]:
+        """Names and defaults."""
+        return {name: field.default for name, field in self.schema.model_fields.items()}
+
+    @property
+    def description(self) -> str:
         return (inspect.getdoc(self.function) or "").split("\n")[0]
 
     @property
@@ -56,18 +63,14 @@ class Entry:
                     f"{self.name} has no option {option!r}{did_you_mean(option, self.options)}; "
                     f"it has {', '.join(self.options) or 'none'}"
                 )
-        parameters = inspect.signature(self.function, eval_str=True).parameters
-        fields: dict[str, Any] = {
-            name: (parameters[name].annotation, default) for name, default in self.options.items()
-        }
-        model = create_model(self.name, __config__=ConfigDict(strict=True, validate_default=True), **fields)
         try:
-            return dict(model(**given))
+            return dict(self.schema(**given))
         except ValidationError as error:
             first = error.errors()[0]
+            option = str(first["loc"][0])
             raise InputError(
-                f"{self.name}: {first['loc'][0]}={first['input']!r} is not valid: {first['msg']}; "
-                f"the default is {self.options[str(first['loc'][0])]!r}"
+                f"{self.name}: {option}={first['input']!r} is not valid: {first['msg']}; "
+                f"the default is {self.options[option]!r}"
             ) from None
 
 
@@ -84,7 +87,7 @@ class Registry:
         self.kind, self.group, self.reads_from = kind, group, reads_from
         self._entries: dict[str, Entry] = {}
         self._loaded = False
-        self._loading = "(this process)"
+        self._loading = THIS_PROCESS
 
     def register(self, function: Function) -> Function:
         """Register `function` under its own name and return it unchanged."""
@@ -95,8 +98,10 @@ class Registry:
                 f"two {self.kind}s are named {name!r}: {known.module} ({known.distribution}) and "
                 f"{function.__module__} ({self._loading}); rename one"
             )
-        reads, options = self._contract(function)
-        self._entries[name] = Entry(name, function, reads, options, self._loading)
+        reads, schema = self._contract(function)
+        entry = Entry(name, function, reads, schema, self._loading)
+        entry.check_options({})  # a default of the wrong type is told now
+        self._entries[name] = entry
         return function
 
     def get(self, name: str) -> Entry:
@@ -128,9 +133,13 @@ class Registry:
                 f"{type(error).__name__}: {error}; fix it or run: pip uninstall {self._loading}"
             ) from error
         finally:
-            self._loading = "(this process)"
+            self._loading = THIS_PROCESS
+        for name, entry in self._entries.items():  # a module that somebody had imported before registered itself then
+            if entry.distribution == THIS_PROCESS and f"{entry.module}.".startswith(f"{point.module}."):
+                self._entries[name] = dataclasses.replace(entry, distribution=point.dist.name if point.dist else "")
 
-    def _contract(self, function: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
+    def _contract(self, function: Callable[..., Any]) -> tuple[tuple[str, ...], type[BaseModel]]:
+        """What the signature says: the fields that are read, and a schema of the keyword-only options."""
         reads: list[str] = []
         options: dict[str, Any] = {}
         where = f"{self.kind} {function.__name__} ({function.__module__})"
@@ -138,17 +147,25 @@ class Registry:
             if parameter.kind is parameter.KEYWORD_ONLY:
                 if parameter.default is parameter.empty or parameter.annotation is parameter.empty:
                     raise InputError(f"{where}: keyword-only {parameter.name!r} needs a type and a default value")
-                options[parameter.name] = parameter.default
+                options[parameter.name] = (_evaluated(parameter.annotation, function), parameter.default)
             elif parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.name in self.reads_from:
                 reads.append(parameter.name)
             else:
                 fields = ", ".join(self.reads_from) or "nothing"
                 raise InputError(
-                    f"{where}: {parameter.name!r} is not something a {self.kind} can read"
-                    f"{did_you_mean(parameter.name, self.reads_from)}; it can read {fields}; "
+                    f"{where}: {parameter.name!r} is not something {self.kind}s can read"
+                    f"{did_you_mean(parameter.name, self.reads_from)}; they can read {fields}; "
                     "options come after a bare *"
                 )
-        return tuple(reads), options
+        return tuple(reads), create_model(function.__name__, __config__=STRICT, **options)
+
+
+def _evaluated(annotation: Any, function: Callable[..., Any]) -> Any:
+    """An annotation as a type, where `from __future__ import annotations` left it as text.
+
+    Of options only: the types of tensors may be imported for type checkers alone.
+    """
+    return eval(annotation, function.__globals__) if isinstance(annotation, str) else annotation
 
 
 OBJECTIVES = Registry("objective", "lagbench.objectives", BATCH_FIELDS)
@@ -167,9 +184,6 @@ def task(function: Function) -> Function:
 
 def apply_objective(entry: Entry, batch: Batch, hyperparameters: Mapping[str, Any]) -> Loss:
     """The objective's loss on `batch`, given only the fields that it declares. Checks what comes back."""
-    for name in entry.reads:
-        if getattr(batch, name) is None:
-            raise InputError(f"objective {entry.name} reads {name}, which this run does not provide")
     loss = entry.function(*(getattr(batch, name) for name in entry.reads), **hyperparameters)
     if not isinstance(loss, Loss):
         raise InputError(f"objective {entry.name} returned {type(loss).__name__}, expected lagbench.Loss")
@@ -180,7 +194,7 @@ def apply_objective(entry: Entry, batch: Batch, hyperparameters: Mapping[str, An
         )
     if not loss.tokens.requires_grad:
         raise InputError(f"objective {entry.name} returned tokens without a gradient: they must depend on logprobs")
-    return loss
+    return dataclasses.replace(loss, metrics={name: float(value) for name, value in loss.metrics.items()})
 
 
 def load_task(name: str, options: Mapping[str, Any]) -> Task:

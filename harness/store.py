@@ -1,9 +1,9 @@
 """The files of a results folder, written so that a kill at any moment leaves each of them old, new or absent.
 
 results/runs/quick-1a2b3c4d/            one suite
-    suite.json                          its resolved configuration
+    commands.jsonl                      every command that worked in it, with its resolved suite
     asympo-constant-8-seed0/            one cell
-        run.json                        resolved configuration, its id
+        run.json                        resolved configuration, its id, digests of model and data
         environment.json                command, versions, hardware
         plan.json                       planned source version of every group of every update
         metrics.jsonl                   one line per update
@@ -27,13 +27,13 @@ from .types import InputError
 
 RUN, ENVIRONMENT, PLAN, METRICS = "run.json", "environment.json", "plan.json", "metrics.jsonl"
 CHECKPOINT, ATTEMPTS, MODEL, RESULT, FAILED = "checkpoint.pt", "attempts.jsonl", "model", "result.json", "failed.json"
-SUITE, REPORT, LOCK = "suite.json", "report", ".lock"
+COMMANDS, REPORT, LOCK = "commands.jsonl", "report", ".lock"
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary neighbor of `path`, then put it in the place of `path` in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")  # one that a killed writer left is overwritten by the next
     try:
         write(temporary)
         with temporary.open("rb") as written:

@@ -2,8 +2,8 @@
 
 Axes: P prompt groups of an update, G responses per group, B = P * G responses (row p * G + g), T response tokens.
 Versions count optimizer updates: version v is the policy after v updates. Log-probabilities are in nats.
-Policies are named by role: `logprobs` (current), `behavior_` (drew the tokens), `proximal_` (anchor of a trust
-region), `reference_` (what a KL penalty pulls towards).
+Policies are named by role: `logprobs` (current), `behavior_` (drew the tokens), `proximal_` (anchor of a
+trust region).
 
 torch is imported for type checkers only, so that `lagbench --help` stays quick.
 """
@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+
+class NonFinite(RuntimeError):
+    """A loss, gradient or log-probability that is not finite: the run cannot go on."""
 
 
 class InputError(ValueError):
@@ -54,7 +58,7 @@ class Verdict:
     """Whether a response is right, and how that was found.
 
     `answer` is the extracted text; `method` names the comparison that decided, or `unparsed` (no answer found) or
-    `timeout` (the symbolic comparison ran out of time; counted as wrong).
+    `timeout` (the symbolic comparison gave no answer: out of time, or its process died; counted as wrong).
     """
 
     correct: bool
@@ -94,13 +98,12 @@ class Batch:
     mask: Tensor  # [B, T] bool
     group: Tensor  # [B] int64, which prompt a response belongs to
     lag: Tensor  # [B, T] int32, updates between the policy that drew a token and the current one
-    reference_logprobs: Tensor | None = None  # [B, T]
 
     def __post_init__(self) -> None:
         rows, width = self.logprobs.shape
-        for name in ("behavior_logprobs", "proximal_logprobs", "mask", "lag", "reference_logprobs"):
+        for name in ("behavior_logprobs", "proximal_logprobs", "mask", "lag"):
             value = getattr(self, name)
-            if value is not None and tuple(value.shape) != (rows, width):
+            if tuple(value.shape) != (rows, width):
                 raise ValueError(f"Batch.{name} has shape {tuple(value.shape)}, expected [B, T] = ({rows}, {width})")
         for name in ("advantages", "rewards", "group"):
             value = getattr(self, name)

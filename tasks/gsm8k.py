@@ -27,7 +27,7 @@ Solution: Tom has 3 * 4 = 12 apples. After eating 2, he has 12 - 2 = 10 apples.
 
 Problem: {question}
 Solution:"""
-_NUMBER = re.compile(r"\s*\$?\s*(-?[\d,]*\.?\d+)")
+_NUMBER = re.compile(r"[ \t]*\$?[ \t]*(-?[\d,]*\.?\d+(?:/\d+)?)")
 _BOXED = re.compile(r"\\boxed\{([^{}]*)\}")
 
 
@@ -40,6 +40,7 @@ def gsm8k(*, data: str = "openai/gsm8k") -> Task:
         test=[_problem(row, "test", i) for i, row in enumerate(read(data, "test"))],
         prompt=lambda question: PROMPT.format(question=question),
         extract=final_answer,
+        answers="number",
     )
 
 
@@ -49,12 +50,12 @@ def _from_folder(data: str, split: str) -> Iterator[dict[str, Any]]:
     path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
         raise InputError(f"data={data}: the folder holds no GSM8K {split} split; expected one of {', '.join(names)}")
-    with path.open() as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
                 yield json.loads(line)
             except ValueError:
-                raise InputError(f"{path}, line {number}: not valid JSON") from None
+                raise InputError(f"{path}, line {number}: not valid JSON in UTF-8") from None
 
 
 def _from_hub(data: str, split: str) -> Any:
@@ -73,21 +74,24 @@ def _from_hub(data: str, split: str) -> Any:
         raise InputError(f"data={data}: no such folder, and as a hub id: {reason}") from None
 
 
-def _problem(row: dict[str, Any], split: str, index: int) -> Problem:
-    try:
-        question = row["question"] if "question" in row else row["problem"]
-        gold = str(row["answer"]).rpartition("####")[2].strip().replace(",", "")
-    except KeyError as error:
-        raise InputError(f"GSM8K {split} row {index}: field {error} is missing; it has {', '.join(row)}") from None
+def _problem(row: Any, split: str, index: int) -> Problem:
+    if not isinstance(row, dict) or "answer" not in row or not {"question", "problem"} & set(row):
+        held = ", ".join(row) if isinstance(row, dict) else repr(row)
+        raise InputError(f"GSM8K {split} row {index}: expected fields question (or problem) and answer, got {held}")
+    question = row["question"] if "question" in row else row["problem"]
+    gold = str(row["answer"]).rpartition("####")[2].strip().replace(",", "")
     return Problem(id=f"gsm8k-{split}-{index:05}", question=question, answer=gold, task="gsm8k")
 
 
 def final_answer(response: str) -> str | None:
     r"""The number that follows the last `####`, else what else is on its line; without one the last `\boxed{}`.
 
+    A model that goes on to make up the next problem is read up to there.
+
     >>> final_answer("48 / 2 = 24\n#### 72 clips")
     '72'
     """
+    response = response.partition("\nProblem:")[0]
     _, mark, rest = response.rpartition("####")
     if mark:
         found = _NUMBER.match(rest)

@@ -14,6 +14,7 @@ import torch
 
 from lagbench.harness.config import Run
 
+collect_ignore = ["plugin"]  # a package of its own; importing it here would register its objective
 ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 

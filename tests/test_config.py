@@ -6,7 +6,7 @@ import pytest
 
 from lagbench import InputError
 from lagbench.harness.config import Run, load_suite, packaged_suites, validated
-from lagbench.harness.suite.expand import cells, check
+from lagbench.harness.sweep.expand import cells, check
 
 
 def test_packaged_suites_are_valid() -> None:
@@ -27,10 +27,10 @@ def test_quick_and_tiny_are_as_promised() -> None:
 
 
 def test_overrides() -> None:
-    given = ["objectives=asympo,grpo", "lags=0,sync", "seeds=[3, 4]", "updates=7", "hyperparameters.grpo.clip_high=0.3"]
+    given = ["objectives=asympo,grpo", "lags=0,4", "seeds=[3, 4]", "updates=7", "hyperparameters.grpo.clip_high=0.3"]
     suite = load_suite("quick", given)
     assert suite.objectives == ("asympo", "grpo")
-    assert suite.lags == ("constant:0", "sync")
+    assert suite.lags == ("constant:0", "constant:4")
     assert suite.seeds == (3, 4) and suite.updates == 7
     runs = cells(suite)
     assert [run.name for run in runs[:3]] == ["base", "asympo-constant-0-seed3", "grpo-constant-0-seed3"]

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from lagbench import InputError
+from lagbench.harness.config import load_suite
 from lagbench.harness.registry import load_task
+from lagbench.harness.sweep.expand import check
 from lagbench.harness.verify import Verifier
 
 OWN = {"id": "x", "problem": "Six and one?", "answer": "7", "source": "made-up"}
@@ -39,8 +41,14 @@ def test_wrong_folders(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"train\.jsonl, line 1: not valid JSON"):
         load_task("gsm8k", {"data": str(tmp_path)})
     (tmp_path / "train.jsonl").write_text('{"question": "?", "gold": "1"}\n')
-    with pytest.raises(InputError, match="row 0: field 'answer' is missing; it has question, gold"):
+    with pytest.raises(
+        InputError, match=r"row 0: expected fields question .or problem. and answer, got question, gold"
+    ):
         load_task("gsm8k", {"data": str(tmp_path)})
+    for damaged in (b"[1, 2]\n", b'{"question": "\xff"}\n'):
+        (tmp_path / "train.jsonl").write_bytes(damaged)
+        with pytest.raises(InputError, match=r"row 0: expected fields|train\.jsonl, line 1: not valid JSON in UTF-8"):
+            load_task("gsm8k", {"data": str(tmp_path)})
     with pytest.raises(InputError, match="no such folder"):
         load_task("gsm8k", {"data": str(tmp_path / "missing")})
 
@@ -61,3 +69,11 @@ def test_every_real_gold_verifies_as_itself_and_not_as_the_next(shared_data: Pat
         wrong = [(a, b) for a, b in pairwise(golds) if float(a) != float(b)]
         verdicts = verifier.grade([a for a, _ in wrong], [f"#### {b}" for _, b in wrong])
         assert not any(v.correct for v in verdicts)
+
+
+def test_a_model_that_cannot_spell_the_prompt_is_refused(tmp_path: Path) -> None:
+    for name in ("train.jsonl", "test.jsonl"):
+        (tmp_path / name).write_text(2 * (json.dumps(UPSTREAM) + "\n"))
+    suite = load_suite("gsm8k", ["model=tiny", f"data={tmp_path}", "prompt=plain", "eval_problems=2", "max_tokens=8"])
+    with pytest.raises(InputError, match="the model's tokenizer reads 'Solve the problem"):
+        check(suite)

@@ -18,7 +18,7 @@ from lagbench.harness.learn.collate import LagMismatch, realized_source
 from lagbench.harness.learn.loop import generate, grade, train
 from lagbench.harness.learn.policy import sequences
 from lagbench.harness.registry import OBJECTIVES, load_task
-from lagbench.harness.suite.cell import assemble_trainer
+from lagbench.harness.sweep.cell import assemble_trainer
 from lagbench.harness.verify import Verifier
 
 CHAIN = load_task("chain", {})

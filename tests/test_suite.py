@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +19,9 @@ from lagbench.harness import store
 from lagbench.harness.lag import LagPlan
 from lagbench.harness.learn import checkpoint
 from lagbench.harness.learn.loop import train
+from lagbench.harness.models import locate
 from lagbench.harness.registry import OBJECTIVES, load_task
-from lagbench.harness.suite.cell import assemble_trainer
+from lagbench.harness.sweep.cell import assemble_trainer
 from lagbench.harness.verify import Verifier
 
 SMALL = ("prompts_per_update=4", "responses_per_prompt=4", "learning_rate=1e-3", "eval_problems=16", "eval_samples=4")
@@ -41,7 +43,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess
 def test_every_cell_has_its_files(finished) -> None:
     out, _ = finished
     cells = [f"{o}-constant-{k}-seed{s}" for o in ("asympo", "grpo") for k in (0, 3) for s in (0, 1)]
-    assert {path.name for path in out.iterdir()} == {*cells, "base", "suite.json", "report", ".lock"}
+    assert {path.name for path in out.iterdir()} == {*cells, "base", "commands.jsonl", "report", ".lock"}
     for cell in cells:
         names = {path.name for path in (out / cell).iterdir()}
         assert names >= {
@@ -58,9 +60,11 @@ def test_a_cell_says_what_is_needed_to_repeat_it(finished) -> None:
     environment = store.read_json(cell / "environment.json")
     assert environment["command"].startswith("lagbench run quick objectives=asympo,grpo")
     assert environment["packages"]["torch"].startswith("2.") and environment["processor"]
-    base = store.read_json(out / "base" / "environment.json")
-    assert environment["initial_weights_digest"] == base["initial_weights_digest"]
-    assert environment["data_digest"] == base["data_digest"]
+    base = store.read_json(out / "base" / "run.json")
+    assert run["reads"] == ["logprobs", "behavior_logprobs", "advantages", "mask"] and base["reads"] == []
+    for digest in ("model_digest", "data_digest"):
+        assert len(run[digest]) == 64 and run[digest] == base[digest]
+    assert store.read_lines(out / "commands.jsonl")[0]["command"] == environment["command"]
 
 
 def test_realized_lag_is_planned_lag(finished) -> None:
@@ -92,11 +96,12 @@ def test_the_final_model_is_an_ordinary_folder(finished) -> None:
     assert any(not torch.equal(trained[name], base[name]) for name in base)
 
 
-def test_lag_0_trains_alike_where_objectives_agree(finished, lagbench) -> None:
-    """At zero lag the clipped ratio is 1: GRPO is the naive policy gradient up to rounding."""
+def test_at_lag_0_behavior_and_current_policy_agree(finished) -> None:
     out, _ = finished
     rows = store.read_lines(out / "grpo-constant-0-seed0" / "metrics.jsonl")
-    assert all(row["clip_fraction"] == 0 and abs(row["kl_behavior"]) < 1e-5 for row in rows)
+    assert all(row["objective"] == {"clip_fraction": 0} and abs(row["kl_behavior"]) < 1e-5 for row in rows)
+    lagged = store.read_lines(out / "grpo-constant-3-seed0" / "metrics.jsonl")
+    assert abs(lagged[0]["kl_behavior"]) < 1e-5 < abs(lagged[5]["kl_behavior"])
 
 
 def test_leaderboard_is_printed_and_written(finished) -> None:
@@ -114,7 +119,7 @@ def test_leaderboard_is_printed_and_written(finished) -> None:
 def test_finished_cells_are_skipped(finished) -> None:
     out, ran = finished
     before = {path: path.stat().st_mtime_ns for path in out.glob("*/result.json")}
-    arguments = store.read_json(out / "suite.json")["command"].split()[1:]
+    arguments = store.read_lines(out / "commands.jsonl")[0]["command"].split()[1:]
     again = subprocess.run(
         [Path(sys.executable).with_name("lagbench"), *arguments], cwd=out.parent, capture_output=True, text=True
     )
@@ -207,6 +212,7 @@ def test_killed_suite_goes_on_bit_for_bit(tmp_path: Path, lagbench, whole_group:
             command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         target = lines_written(tmp_path / "cut") + rng.randint(3, 50)
+        print(f"killing at {target} lines")  # shown if the test fails
         while process.poll() is None and lines_written(tmp_path / "cut") < target:
             time.sleep(0.005)
         if whole_group:
@@ -227,6 +233,50 @@ def lines_written(folder: Path) -> int:
 # Failures.
 
 
+def test_a_failed_base_is_told_and_the_rest_still_shown(finished, lagbench, tmp_path: Path) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(finished[0], out)
+    (out / "base" / "result.json").unlink()
+    store.write_json(out / "base" / "failed.json", {"reason": "NonFinite: version 0", "traceback": None})
+    (out / "grpo-constant-3-seed1" / "result.json").unlink()
+    ran = lagbench("report", "copy")
+    assert ran.returncode == 0 and "base model has not been evaluated: NonFinite: version 0" in ran.stdout
+    cells = json.loads(lagbench("report", "copy", "--json").stdout)["cells"]
+    assert [(cell["seeds"], cell["unfinished"]) for cell in cells] == [(2, 0), (2, 0), (2, 0), (1, 1)]
+    assert cells[0]["base"] is None and cells[0]["collapsed"] is False
+    assert cells[3]["interval_over"] == "problems"
+
+
+def test_another_model_under_the_same_name_is_refused(lagbench, tmp_path: Path) -> None:
+    shutil.copytree(locate("tiny"), tmp_path / "mine")
+    command = ("run", "quick", "model=mine", "objectives=spo", "lags=0", "updates=1", *SMALL, "--results", "out")
+    assert lagbench(*command).returncode == 0
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "mine")
+    with torch.no_grad():
+        model.lm_head.weight += 1e-3
+    model.save_pretrained(tmp_path / "mine")
+    ran = lagbench(*command)
+    assert ran.returncode == 2 and "holds a cell with other settings (model_digest)" in ran.stderr
+
+
+def test_divergence_in_the_last_update_is_a_failure(lagbench) -> None:
+    cell = ("objectives=spo", "lags=0", "updates=1", *SMALL, "learning_rate=1e36", "clip_norm=1e30")
+    ran = lagbench("run", "quick", *cell, "--results", "out")
+    assert ran.returncode == 1 and "NonFinite: version 1: the policy's log-probabilities are not finite" in ran.stdout
+
+
+def test_interrupt_is_told_and_goes_on(tmp_path: Path) -> None:
+    command = [Path(sys.executable).with_name("lagbench"), *LONGER, "--results", "out"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while process.poll() is None and not lines_written(tmp_path / "out"):
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip().splitlines()[-1] == "interrupted; the same command goes on from the last checkpoints"
+    assert "Traceback" not in errors
+
+
 def test_failed_cells_are_told_and_the_others_go_on(lagbench, tmp_path: Path) -> None:
     infinite = "hyperparameters.spo.neg_scale=inf"
     small = ("objectives=spo,asympo", "lags=0,2", "updates=4", *SMALL)
@@ -238,6 +288,7 @@ def test_failed_cells_are_told_and_the_others_go_on(lagbench, tmp_path: Path) ->
         assert by_cell["asympo", lag]["seeds"] == 1 and by_cell["asympo", lag]["failed"] == 0
         assert by_cell["spo", lag]["seeds"] == 0 and by_cell["spo", lag]["failed"] == 1
         assert by_cell["spo", lag]["pass@1"] is None
+        assert by_cell["spo", lag]["behavior_fields"] == []
         assert by_cell["spo", lag]["reasons"] == ["NonFinite: update 0: the loss is -inf"]
     assert "NonFinite: update 0" in ran.stdout and "FAILED" in ran.stderr
     assert "Traceback" in store.read_json(tmp_path / "out" / "spo-constant-0-seed0" / "failed.json")["traceback"]
@@ -261,7 +312,7 @@ def test_a_killed_cell_takes_nobody_along(tmp_path: Path) -> None:
     victim = tmp_path / "out" / "asympo-constant-0-seed0"
     while process.poll() is None and not lines_written(tmp_path / "out"):
         time.sleep(0.005)
-    while not (victim / "metrics.jsonl").exists():
+    while process.poll() is None and not (victim / "metrics.jsonl").exists():
         time.sleep(0.005)
     for candidate in Path("/proc").glob("[0-9]*"):
         if str((victim / ".lock").resolve()) in open_files(candidate):
@@ -293,6 +344,12 @@ def open_files(process: Path) -> list[str]:
         (("run", "gsm8k", "data=missing-folder", "model=tiny"), "data=missing-folder: no such folder"),
         (("run", "gsm8k", "data=missing/folder", "model=tiny"), "data=missing/folder: no such folder"),
         (("run", "quick", "objectives=ppo"), "unknown objective 'ppo'"),
+        (("run", "quick", "seeds=0,0"), "seeds holds 0 twice"),
+        (("run", "quick", "lags=sync,0"), "lags holds constant:0 twice (sync is constant:0)"),
+        (("run", "quick", "lags=constant:99999999999999999999"), "lag schedule 'constant:99999999999999999999'"),
+        (("run", "quick", "adam_betas=[0.9, 1.5]"), "adam_betas.1=1.5 is not valid"),
+        (("run", "quick", "hyperparameters.spo.neg_scale=2020-01-01"), "spo: neg_scale="),
+        (("run", "quick", "max_tokens=60"), "context leaves 4 beside max_tokens"),
         (("report", "nowhere"), "nowhere holds no cells"),
         (("convert-gguf", "missing.gguf", "out"), "missing.gguf: no such file"),
     ],

@@ -44,6 +44,10 @@ def math():
         (".", None),
         ("1,23", None),
         ("12 apples", None),
+        ("7 2", None),
+        ("2\\frac{1}{2}", None),  # a mixed number, not 21/2
+        ("2 1/2", None),
+        ("5\u00b2", None),
         ("2x", None),
         ("9" * 200, None),
     ],
@@ -70,6 +74,9 @@ def test_normalize() -> None:
         ("x^2+1", "1+x^2", True, "symbolic"),
         ("x^2+1", "x^2", False, "symbolic"),
         ("12\\%", "0.12", True, "symbolic"),  # needs the 4.13 antlr runtime
+        ("\\frac{5}{2}", "2\\frac{1}{2}", True, "symbolic"),
+        ("\\frac{21}{2}", "2\\frac{1}{2}", False, "symbolic"),
+        ("72", "7 2", False, "symbolic"),
         ("5", "", False, "unparsed"),
         ("5", "1" * 5000, False, "unparsed"),
     ],
@@ -136,6 +143,9 @@ def test_chain_answers(response: str, answer: str | None) -> None:
         ("#### $1,200.50 in all", "1,200.50"),
         ("#### -3.", "-3"),
         ("#### x", "x"),
+        ("#### 72\n\nProblem: Bob has 2.\nSolution: 5\n#### 5", "72"),
+        ("####\n\n5 more", "5 more"),
+        ("#### 3/4 cup", "3/4"),
     ],
 )
 def test_gsm8k_answers(response: str, answer: str | None) -> None:

@@ -41,5 +41,5 @@ def make_plan(schedule: str, updates: int, groups: int) -> LagPlan:
         )
     try:
         return LagPlan(schedule, SCHEDULES[name](updates, groups, argument))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InputError(f"lag schedule {schedule!r}: {error}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,7 @@ Inbox = defaultdict[int, list[tuple[np.ndarray, Rollouts]]]
 
 def save(folder: Path, policy: Policy, inbox: Inbox) -> None:
     waiting = {
-        update: [(groups.tolist(), dataclasses.asdict(rollouts)) for groups, rollouts in parts]
-        for update, parts in inbox.items()
+        update: [(groups.tolist(), vars(rollouts)) for groups, rollouts in parts] for update, parts in inbox.items()
     }
     state = {"policy": policy.state(), "inbox": waiting}
     store.write_atomically(folder / store.CHECKPOINT, lambda path: torch.save(state, path))

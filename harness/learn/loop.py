@@ -18,14 +18,14 @@ from ..lag import LagPlan
 from ..registry import Entry, apply_objective
 from ..rollout import TRAINING, Noise, Sampler
 from ..rollout.text import Codec
-from ..types import Problem, Rollouts
+from ..types import NonFinite, Problem, Rollouts
 from ..verify import Verifier
 from . import checkpoint
 from .advantages import ADVANTAGES
 from .aggregate import AGGREGATES
 from .collate import assemble, collate, groups_of, realized_source
 from .diagnostics import measure
-from .policy import NonFinite, Policy, sequences
+from .policy import Policy, sequences
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ def learn(trainer: Trainer, objective: Entry, update: int, rollouts: Rollouts) -
     (gradient,) = torch.autograd.grad(total, forward.logprobs)
     forward.backward(gradient)
     norm = policy.step()
-    measured = {"loss": total.item(), "gradient_norm": norm, **measure(batch, rollouts), **loss.metrics}
-    return {"update": update, **measured, "source": source}
+    measured = {"loss": total.item(), "gradient_norm": norm, **measure(batch, rollouts)}
+    return {"update": update, **measured, "objective": loss.metrics, "source": source}
 
 
 def grade(trainer: Trainer, problems: Sequence[Problem], rollouts: Rollouts) -> torch.Tensor:

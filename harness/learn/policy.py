@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from ..config import Run
 from ..models.load import precision
 from ..rollout.padding import left_pad, positions
-from ..types import Rollouts
+from ..types import NonFinite, Rollouts
 from .logprobs import token_logprobs
 
 
@@ -48,10 +48,6 @@ def sequences(rollouts: Rollouts, pad: int, device: torch.device) -> Sequences:
         attention = torch.cat([attention.repeat_interleave(repeats, 0), rollouts.mask.long()], 1).to(device)
     width = rollouts.tokens.shape[1]
     return Sequences(ids.to(device), attention, ids.shape[1] - width, rollouts.mask.to(device))
-
-
-class NonFinite(RuntimeError):
-    """A loss or a gradient that is not finite: the run cannot go on."""
 
 
 class Policy:

@@ -1,5 +1,5 @@
 """Causal language models in ordinary Hugging Face folders, and the tiny one that is embedded."""
 
-from .locate import EMBEDDED, locate
+from .locate import EMBEDDED, digest, locate
 
-__all__ = ["EMBEDDED", "locate"]
+__all__ = ["EMBEDDED", "digest", "locate"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
 from ..types import InputError
@@ -31,6 +31,14 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise InputError(f"model={folder}: its tokenizer cannot be loaded: {str(error).splitlines()[0]}") from error
+
+
+def context_length(folder: Path) -> int | None:
+    """Tokens that prompt and response may have together, where the model's configuration says so."""
+    try:
+        return getattr(AutoConfig.from_pretrained(folder).get_text_config(), "max_position_embeddings", None)
+    except (OSError, ValueError) as error:
+        raise InputError(f"model={folder}: its config.json cannot be used: {str(error).splitlines()[0]}") from error
 
 
 def default_device() -> torch.device:

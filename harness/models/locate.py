@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from ..types import InputError
@@ -12,13 +13,22 @@ EMBEDDED = {"tiny": Path(__file__).parent / "tiny"}
 def locate(model: str) -> Path:
     """The folder of `model`: an embedded name, a local folder, or a hub id (downloaded once into the hub's cache)."""
     folder = EMBEDDED.get(model, Path(model).expanduser())
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise InputError(
-                f"model={model}: the folder holds no config.json; expected a Hugging Face causal LM folder"
-            )
-        return folder
-    return _download(model)
+    if not folder.is_dir():
+        folder = _download(model)
+    for what, patterns in (("config.json", ["config.json"]), ("weights", ["*.safetensors", "*.bin"])):
+        if not any(found for pattern in patterns for found in folder.glob(pattern)):
+            raise InputError(f"model={model}: the folder holds no {what}; expected a Hugging Face causal LM folder")
+    return folder
+
+
+def digest(folder: Path) -> str:
+    """sha256 over names and contents of the files of a model folder."""
+    content = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        content.update(path.name.encode())
+        with path.open("rb") as file:
+            content.update(hashlib.file_digest(file, "sha256").digest())
+    return content.hexdigest()
 
 
 def _download(model: str) -> Path:

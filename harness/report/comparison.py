@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,33 +20,28 @@ BEHAVIOR_FIELDS = ("behavior_logprobs", "proximal_logprobs")  # what a current-p
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell as its folder tells it. `scores` by metric; None until it has finished."""
+    """One cell as its folder tells it. Without scores it has failed, or has not finished."""
 
     objective: str | None  # None: the base model
     lag: str
     seed: int
-    scores: dict[str, Estimate] | None
     reads: tuple[str, ...]
+    scores: Mapping[str, Estimate]  # by metric
     failure: str | None
-
-    @property
-    def status(self) -> str:
-        return "finished" if self.scores else "failed" if self.failure else "unfinished"
 
 
 @dataclass(frozen=True)
 class Row:
-    """An objective under one lag, over its seeds. Cells that have no score are counted, never dropped in silence."""
+    """An objective under one lag, over its seeds. Cells without a score are counted, never dropped in silence."""
 
     objective: str
     lag: str
-    pass_at_1: Estimate
-    largest: tuple[str, float]  # pass@k of the largest k: its name and its mean
+    scores: Mapping[str, Estimate]  # empty where no seed has finished
     interval_over: str  # problems (one seed) or seeds
     seeds: int
     failed: int
     unfinished: int
-    change_from_lag_0: float | None
+    change_from_lag_0: Estimate | None  # over the seeds that both lags have
     collapsed_seeds: int
     behavior_fields: tuple[str, ...]
     reasons: tuple[str, ...]
@@ -58,82 +54,85 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a leaderboard shows."""
+    """What a leaderboard shows. `base` has no scores until the base model has been evaluated."""
 
     name: str
-    base: dict[str, Estimate]
+    base: Cell
     rows: tuple[Row, ...]
 
 
-def steps(lag: str) -> int | None:
+def constant_lag(lag: str) -> int | None:
     """Updates of lag of a constant schedule; None for any other."""
     name, _, argument = lag.partition(":")
     return 0 if name == "sync" else int(argument) if name == "constant" else None
 
 
-def read_cells(folder: Path) -> list[Cell]:
-    """All cells of a results folder; one that is not a results folder is an InputError."""
+def compare(folder: Path) -> Comparison:
+    """The comparison of everything that a results folder holds; an InputError if it is none."""
     runs = sorted(folder.glob(f"*/{store.RUN}"))
     if not runs:
         raise InputError(f"{folder} holds no cells (*/{store.RUN}); expected the folder that `lagbench run` printed")
-    return [_read_cell(path.parent) for path in runs]
-
-
-def _read_cell(folder: Path) -> Cell:
-    run = store.read_json(folder / store.RUN)
-    result, failed = store.read_json(folder / store.RESULT), store.read_json(folder / store.FAILED)
-    scores = {name: Estimate(**value) for name, value in result["scores"].items()} if result else None
-    reads = tuple(result["reads"]) if result else ()
-    return Cell(run["objective"], run["lag"], run["seed"], scores, reads, failed["reason"] if failed else None)
-
-
-def compare(folder: Path) -> Comparison:
-    """The comparison of everything that a results folder holds."""
-    cells = read_cells(folder)
-    base = next((cell.scores for cell in cells if cell.objective is None and cell.scores), None)
-    if base is None:
-        raise InputError(f"{folder}: the base model has not been evaluated yet; run the suite again, it goes on")
+    cells = [_read_cell(path.parent) for path in runs]
+    base = next((cell for cell in cells if cell.objective is None), Cell(None, "sync", 0, (), {}, None))
     by_row: dict[tuple[str, str], list[Cell]] = defaultdict(list)
     for cell in cells:
         if cell.objective is not None:
             by_row[cell.objective, cell.lag].append(cell)
-    at_zero = {objective: _mean(group) for (objective, lag), group in by_row.items() if steps(lag) == 0}
-    rows = [_row(*key, group, base, at_zero.get(key[0])) for key, group in by_row.items()]
-    return Comparison(folder.name, base, tuple(sorted(rows, key=_order)))
+    at_zero = {objective: group for (objective, lag), group in by_row.items() if constant_lag(lag) == 0}
+    rows = [_row(group, at_zero.get(objective, []), base) for (objective, _), group in by_row.items()]
+    return Comparison(folder.resolve().name, base, tuple(sorted(rows, key=_order)))
+
+
+def _read_cell(folder: Path) -> Cell:
+    run, result = store.read_json(folder / store.RUN), store.read_json(folder / store.RESULT)
+    failed = None if result else store.read_json(folder / store.FAILED)
+    try:
+        return Cell(
+            objective=run["objective"],
+            lag=run["lag"],
+            seed=run["seed"],
+            reads=tuple(run["reads"]),
+            scores={name: Estimate(**value) for name, value in result["scores"].items()} if result else {},
+            failure=failed["reason"] if failed else None,
+        )
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder} is not of this version of lagbench ({error!r}); run the suite again") from None
 
 
 def _order(row: Row) -> tuple[Any, ...]:
-    lag = steps(row.lag)
+    lag = constant_lag(row.lag)
     return (row.objective, lag is None, lag or 0, row.lag)
 
 
-def _values(group: list[Cell], metric: str = "pass@1") -> np.ndarray:
-    return np.array([cell.scores[metric].mean for cell in group if cell.scores])
-
-
-def _mean(group: list[Cell]) -> float | None:
-    values = _values(group)
-    return float(values.mean()) if len(values) else None
-
-
-def _row(objective: str, lag: str, group: list[Cell], base: dict[str, Estimate], at_zero: float | None) -> Row:
+def _row(group: list[Cell], at_zero: list[Cell], base: Cell) -> Row:
     finished = [cell for cell in group if cell.scores]
-    values = _values(group)
-    nothing = Estimate(float("nan"), float("nan"), float("nan"))
-    one_seed = finished[0].scores["pass@1"] if len(finished) == 1 and finished[0].scores else None
-    largest = max(base, key=lambda name: int(name.partition("@")[2]))
-    estimate = one_seed or (mean_interval(values) if finished else nothing)
+    failed = sum(cell.failure is not None for cell in group)
+    collapse_below = COLLAPSE_FRACTION * base.scores["pass@1"].mean if base.scores else 0.0
     return Row(
-        objective=objective,
-        lag=lag,
-        pass_at_1=estimate,
-        largest=(largest, float(_values(group, largest).mean()) if finished else float("nan")),
-        interval_over="problems" if one_seed else "seeds",
+        objective=group[0].objective or "",
+        lag=group[0].lag,
+        scores=_over_seeds(finished),
+        interval_over="problems" if len(finished) == 1 else "seeds",
         seeds=len(finished),
-        failed=sum(cell.status == "failed" for cell in group),
-        unfinished=sum(cell.status == "unfinished" for cell in group),
-        change_from_lag_0=estimate.mean - at_zero if finished and at_zero is not None else None,
-        collapsed_seeds=int((values < COLLAPSE_FRACTION * base["pass@1"].mean).sum()),
-        behavior_fields=tuple(name for name in BEHAVIOR_FIELDS if any(name in cell.reads for cell in finished)),
+        failed=failed,
+        unfinished=len(group) - len(finished) - failed,
+        change_from_lag_0=_paired_change(finished, at_zero),
+        collapsed_seeds=sum(cell.scores["pass@1"].mean < collapse_below for cell in finished),
+        behavior_fields=tuple(name for name in BEHAVIOR_FIELDS if name in group[0].reads),
         reasons=tuple(sorted({cell.failure for cell in group if cell.failure})),
     )
+
+
+def _over_seeds(finished: list[Cell]) -> Mapping[str, Estimate]:
+    """Every metric's mean with its interval over seeds; one seed's own, over problems, where there is but one."""
+    if len(finished) == 1:
+        return finished[0].scores
+    metrics = finished[0].scores if finished else {}
+    return {metric: mean_interval(np.array([cell.scores[metric].mean for cell in finished])) for metric in metrics}
+
+
+def _paired_change(finished: list[Cell], at_zero: list[Cell]) -> Estimate | None:
+    """pass@1 minus that at lag 0, seed by seed; None where no seed has both."""
+    zero = {cell.seed: cell.scores["pass@1"].mean for cell in at_zero if cell.scores}
+    changes = [cell.scores["pass@1"].mean - zero[cell.seed] for cell in finished if cell.seed in zero]
+    return mean_interval(np.array(changes)) if changes else None

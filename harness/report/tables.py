@@ -10,30 +10,34 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from .comparison import COLLAPSE_FRACTION, Comparison, Row, steps
+from ..evaluate.passk import Estimate
+from .comparison import COLLAPSE_FRACTION, Comparison, Row, constant_lag
 
-COLUMNS = ("objective", "lag", "pass@1", "95 % CI", "pass@max", "seeds", "vs lag 0", "reads", "note")
+TEXT_COLUMNS = ("objective", "reads", "note")
 
 
 def records(comparison: Comparison) -> list[dict[str, Any]]:
-    """One flat record a row, numbers as numbers; nan becomes None."""
+    """One flat record a row, numbers as numbers, None where there is none."""
     return [_record(row, comparison) for row in comparison.rows]
 
 
 def _record(row: Row, comparison: Comparison) -> dict[str, Any]:
-    lag = steps(row.lag)
+    lag, last = constant_lag(row.lag), _largest(comparison)
+    pass_at_1, pass_at_last = row.scores.get("pass@1"), row.scores.get(last)
+    base = comparison.base.scores.get("pass@1")
     return {
         "objective": row.objective,
         "lag": row.lag if lag is None else lag,
         "schedule": row.lag,
         "seeds": row.seeds,
-        "pass@1": _number(row.pass_at_1.mean),
-        "low": _number(row.pass_at_1.low),
-        "high": _number(row.pass_at_1.high),
+        "pass@1": pass_at_1.mean if pass_at_1 else None,
+        **_bounds("", pass_at_1),
         "interval_over": row.interval_over,
-        row.largest[0]: _number(row.largest[1]),
-        "base": comparison.base["pass@1"].mean,
-        "change_from_lag_0": row.change_from_lag_0,
+        last: pass_at_last.mean if pass_at_last else None,
+        **_bounds(f"{last}_", pass_at_last),
+        "base": base.mean if base else None,
+        "change_from_lag_0": row.change_from_lag_0.mean if row.change_from_lag_0 else None,
+        **_bounds("change_", row.change_from_lag_0),
         "collapsed": row.collapsed,
         "collapsed_seeds": row.collapsed_seeds,
         "failed": row.failed,
@@ -43,14 +47,21 @@ def _record(row: Row, comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _bounds(prefix: str, estimate: Estimate | None) -> dict[str, float | None]:
+    if estimate is None or math.isnan(estimate.low):
+        return {f"{prefix}low": None, f"{prefix}high": None}
+    return {f"{prefix}low": estimate.low, f"{prefix}high": estimate.high}
+
+
+def _largest(comparison: Comparison) -> str:
+    """The pass@k of the largest k that anything was scored with."""
+    everything = [comparison.base.scores, *(row.scores for row in comparison.rows)]
+    scored = {metric for scores in everything for metric in scores}
+    return max(scored, key=lambda metric: int(metric.partition("@")[2]), default="pass@1")
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
-    base = {
-        name: {"mean": e.mean, "low": _number(e.low), "high": _number(e.high)} for name, e in comparison.base.items()
-    }
+    base = {metric: {"mean": e.mean, "low": e.low, "high": e.high} for metric, e in comparison.base.scores.items()}
     return {"suite": comparison.name, "base": base, "cells": records(comparison)}
 
 
@@ -64,52 +75,48 @@ def to_csv(comparison: Comparison) -> str:
     return text.getvalue()
 
 
-def _texts(row: Row) -> tuple[str, ...]:
-    """The cells of one printed line, in the order of COLUMNS."""
-    estimate, lag = row.pass_at_1, steps(row.lag)
-    interval = "" if math.isnan(estimate.low) else f"{estimate.low:.3f}-{estimate.high:.3f}"
-    counts = [(row.failed, "failed"), (row.unfinished, "unfinished")]
+def _texts(row: Row, last: str) -> dict[str, str]:
+    """The cells of one printed line by column, in order."""
+    pass_at_1, lag = row.scores.get("pass@1"), constant_lag(row.lag)
+    known = pass_at_1 is not None and not math.isnan(pass_at_1.low)
+    counts = ((row.failed, "failed"), (row.unfinished, "unfinished"))
     remarks = [f"collapsed {row.collapsed_seeds}/{row.seeds}"] if row.collapsed_seeds else []
     remarks += [f"{count} {what}" for count, what in counts if count]
-    return (
-        row.objective,
-        row.lag if lag is None else str(lag),
-        "" if math.isnan(estimate.mean) else f"{estimate.mean:.3f}",
-        interval,
-        "" if math.isnan(row.largest[1]) else f"{row.largest[1]:.3f}",
-        str(row.seeds),
-        "" if row.change_from_lag_0 is None else f"{row.change_from_lag_0:+.3f}",
-        ", ".join(name.removesuffix("_logprobs") for name in row.behavior_fields) or "none",
-        ", ".join(remarks),
-    )
-
-
-def _headers(comparison: Comparison) -> list[str]:
-    largest = comparison.rows[0].largest[0] if comparison.rows else "pass@k"
-    return [largest if name == "pass@max" else name for name in COLUMNS]
-
-
-def _is_numeric(header: str) -> bool:
-    return header not in ("objective", "reads", "note")
+    return {
+        "objective": row.objective,
+        "lag": row.lag if lag is None else str(lag),
+        "pass@1": f"{pass_at_1.mean:.3f}" if pass_at_1 else "",
+        "95 % CI": f"{pass_at_1.low:.3f}-{pass_at_1.high:.3f}" if pass_at_1 and known else "",
+        last: f"{row.scores[last].mean:.3f}" if last in row.scores else "",
+        "seeds": str(row.seeds),
+        "vs lag 0": f"{row.change_from_lag_0.mean:+.3f}" if row.change_from_lag_0 else "",
+        "reads": ", ".join(name.removesuffix("_logprobs") for name in row.behavior_fields) or "none",
+        "note": ", ".join(remarks),
+    }
 
 
 def notes(comparison: Comparison) -> list[str]:
     """What a reader has to know to read the table, and why cells failed."""
-    base = comparison.base["pass@1"]
-    over = sorted({row.interval_over for row in comparison.rows})
+    base = comparison.base.scores.get("pass@1")
+    over = sorted({row.interval_over for row in comparison.rows if row.seeds})
     lines = [
-        f"Held-out pass@1 of the base model: {base.mean:.3f} ({base.low:.3f} to {base.high:.3f} over problems).",
-        f"Lag in optimizer updates. Intervals: Student t, 95 %, over {' or '.join(over)} "
-        "(over problems where there is one seed: they say nothing about other seeds).",
-        f"Collapsed: a seed ends below {COLLAPSE_FRACTION:g} of the base model's pass@1.",
+        f"Held-out pass@1 of the base model: {base.mean:.3f} (95 % CI over problems {base.low:.3f}-{base.high:.3f})."
+        if base
+        else f"The base model has not been evaluated: {comparison.base.failure or 'run the suite again, it goes on'}."
     ]
+    if "problems" in over:
+        lines.append("One seed: Student t intervals over problems, which say nothing about other seeds.")
+    if "seeds" in over:
+        lines.append("Several seeds: Student t intervals over seeds, on this fixed set of held-out problems.")
+    lines.append(f"Lag in optimizer updates. Collapsed: ends below {COLLAPSE_FRACTION:g} of the base model's pass@1.")
     return lines + [f"{row.objective} at {row.lag}: {reason}" for row in comparison.rows for reason in row.reasons]
 
 
 def to_markdown(comparison: Comparison) -> str:
-    headers = _headers(comparison)
-    rule = ["--:" if _is_numeric(name) else "---" for name in headers]
-    lines = [f"| {' | '.join(line)} |" for line in (headers, rule, *map(_texts, comparison.rows))]
+    rows = [_texts(row, _largest(comparison)) for row in comparison.rows]
+    headers = list(rows[0]) if rows else []
+    rule = ["---" if name in TEXT_COLUMNS else "--:" for name in headers]
+    lines = [f"| {' | '.join(line)} |" for line in (headers, rule, *(row.values() for row in rows))]
     return "\n".join([*lines, "", *(f"- {note}" for note in notes(comparison))]) + "\n"
 
 
@@ -121,12 +128,11 @@ def to_terminal(comparison: Comparison) -> Table:
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    for name in _headers(comparison):
-        table.add_column(name, justify="right" if _is_numeric(name) else "left", no_wrap=name != "reads")
-    previous = None
-    for row in comparison.rows:
-        if previous not in (None, row.objective):
+    rows = [_texts(row, _largest(comparison)) for row in comparison.rows]
+    for name in rows[0] if rows else []:
+        table.add_column(name, justify="left" if name in TEXT_COLUMNS else "right", no_wrap=name != "reads")
+    for i, row in enumerate(comparison.rows):
+        if i and row.objective != comparison.rows[i - 1].objective:
             table.add_section()
-        table.add_row(*_texts(row), style="red" if row.collapsed else None)
-        previous = row.objective
+        table.add_row(*rows[i].values(), style="red" if row.collapsed else None)
     return table

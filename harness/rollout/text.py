@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +22,8 @@ class Codec:
     def __post_init__(self) -> None:
         if self.form == "chat" and not self.tokenizer.chat_template:
             raise InputError("prompt=chat, but the model has no chat template; use prompt=plain")
+        if self.tokenizer.eos_token_id is None:
+            raise InputError("the model's tokenizer has no end-of-sequence token; no response could end")
 
     @property
     def pad_id(self) -> int:
@@ -35,6 +38,19 @@ class Codec:
             return self.tokenizer(text).input_ids
         message = [{"role": "user", "content": text}]
         return self.tokenizer.apply_chat_template(message, add_generation_prompt=True, return_dict=False)
+
+    def check(self, problems: Sequence[Problem], room: int | None) -> None:
+        """Refuse prompts that the tokenizer cannot spell, or longer than `room` tokens; tries the longest questions."""
+        for problem in sorted(problems, key=lambda problem: len(problem.question))[-20:]:
+            prompt = self.task.prompt(problem.question)
+            read = self.tokenizer.decode(self.tokenizer(prompt).input_ids, skip_special_tokens=True)
+            if len("".join(read.split())) < 0.9 * len("".join(prompt.split())):
+                raise InputError(f"the model's tokenizer reads {prompt[:40]!r} as {read[:40]!r}; choose another model")
+            if room is not None and len(self.encode(problem)) > room:
+                raise InputError(
+                    f"the prompt of {problem.id} has {len(self.encode(problem))} tokens, but the model's context "
+                    f"leaves {room} beside max_tokens; lower max_tokens or choose another model"
+                )
 
     def decode(self, rollouts: Rollouts) -> list[str]:
         """Every response's text, special tokens left out."""

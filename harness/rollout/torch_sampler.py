@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from ..models.load import precision
-from ..types import Rollouts
+from ..types import NonFinite, Rollouts
 from .noise import Noise
 from .padding import left_pad, positions
 
@@ -49,6 +49,8 @@ class TorchSampler:
             if len(rows) == 0 or t + 1 == self.max_tokens:
                 break
             state.advance(token)
+        if not logprobs[drawn].isfinite().all():
+            raise NonFinite(f"version {self.version()}: the policy's log-probabilities are not finite")
         width = int(drawn.any(0).sum())
         return Rollouts(
             prompts=tuple(map(tuple, prompts)),

@@ -10,17 +10,18 @@ LONGEST_NUMBER = 100  # characters; a longer one is compared as text only
 
 _NUMBER = re.compile(r"[+-]?(\d+|\d{1,3}(,\d{3})+)?(\.\d*)?")
 _LATEX_FRACTION = re.compile(r"([+-]?)\\[dt]?frac\{(\d+)\}\{(\d+)\}")
-_DECORATION = re.compile(r"\\left|\\right|\\!|\\,|\\;|\\ |\\\$|\$|\s")
+_DECORATION = re.compile(r"\\left|\\right|\\!|\\,|\\;|\\ |\\\$|\$|(?<!\d)\s+|\s+(?!\d)")
 
 
 def normalize(answer: str) -> str:
-    """`answer` in one Unicode form, without spaces, dollar signs, LaTeX spacing or a final full stop.
+    """`answer` without spaces, dollar signs, LaTeX spacing or a final full stop, minus signs in ASCII.
+
+    A space between two digits stays: "7 2" is not 72. Compatible characters stay too: 5² is not 52.
 
     >>> normalize(" $1,200$. ")
     '1,200'
     """
-    text = unicodedata.normalize("NFKC", answer).replace("\u2212", "-")
-    text = _DECORATION.sub("", text)
+    text = _DECORATION.sub("", unicodedata.normalize("NFC", answer).replace("\u2212", "-")).strip()
     return text[:-1] if text.endswith(".") else text
 
 
@@ -33,7 +34,8 @@ def number(answer: str) -> Fraction | None:
     text = normalize(answer)
     if not text or len(text) > LONGEST_NUMBER:
         return None
-    text = _LATEX_FRACTION.sub(r"\1\2/\3", text)
+    if fraction := _LATEX_FRACTION.fullmatch(text):
+        text = f"{fraction[1]}{fraction[2]}/{fraction[3]}"
     top, slash, bottom = text.partition("/")
     parts = [_decimal(top), _decimal(bottom) if slash else Fraction(1)]
     if parts[0] is None or not parts[1]:  # not a number, or a zero denominator

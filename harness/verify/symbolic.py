@@ -7,7 +7,6 @@ pure-Python integers and a hard limit from outside.
 from __future__ import annotations
 
 import os
-from concurrent.futures import TimeoutError
 from multiprocessing import get_context
 
 from pebble import ProcessPool
@@ -26,20 +25,19 @@ def equivalent(gold: str, answer: str) -> bool:
 
 
 class SymbolicWorkers:
-    """A pool of workers, started when the first comparison is asked for."""
+    """One worker process, replaced whenever it dies, started when the first comparison is asked for."""
 
-    def __init__(self, workers: int = 1):
-        self.workers = workers
+    def __init__(self) -> None:
         self._pool: ProcessPool | None = None
 
     def compare(self, pairs: list[tuple[str, str]]) -> list[bool | None]:
-        """For each (gold, answer): equivalent or not, or None where the time limit passed or the worker died."""
+        """For each (gold, answer): equivalent or not, or None where no answer came: time limit, death, error."""
         futures = [self._started().schedule(equivalent, pair, timeout=HARD_LIMIT_S) for pair in pairs]
         results: list[bool | None] = []
         for future in futures:
             try:
                 results.append(future.result())
-            except (TimeoutError, Exception):  # whatever model text makes a worker raise is a wrong answer
+            except Exception:  # the limit, a dead worker, or whatever model text makes it raise
                 results.append(None)
         return results
 
@@ -53,5 +51,5 @@ class SymbolicWorkers:
         if self._pool is None:
             os.environ.setdefault("SYMPY_GROUND_TYPES", "python")  # gmpy2 cannot be interrupted
             os.environ.setdefault("MPMATH_NOGMPY", "1")
-            self._pool = ProcessPool(max_workers=self.workers, context=get_context("spawn"))
+            self._pool = ProcessPool(max_workers=1, context=get_context("spawn"))
         return self._pool

@@ -25,9 +25,9 @@ from ..registry import OBJECTIVES
 from ..rollout.noise import prompt_order
 from ..rollout.text import Codec, stop_ids
 from ..rollout.torch_sampler import TorchSampler
-from ..types import InputError, Problem, Task
+from ..types import Problem, Task
 from ..verify import Verifier
-from .expand import run_task
+from .expand import task_of
 from .provenance import environment
 
 LOCK_S = 30  # a killed suite's cells notice within this that they are orphans
@@ -48,7 +48,7 @@ def run_cell(run: Run, folder: Path, how: Execution, on_update: Callable[[int], 
     with FileLock(folder / store.LOCK, timeout=LOCK_S):
         if (folder / store.RESULT).exists():
             return
-        claim(run, folder)
+        (folder / store.FAILED).unlink(missing_ok=True)
         try:
             result = work(run, folder, how, on_update)
         except Exception as error:
@@ -59,23 +59,12 @@ def run_cell(run: Run, folder: Path, how: Execution, on_update: Callable[[int], 
             (folder / store.CHECKPOINT).unlink(missing_ok=True)
 
 
-def claim(run: Run, folder: Path) -> None:
-    """Make `folder` that of `run`; one that holds another configuration is an InputError."""
-    held = store.read_json(folder / store.RUN)
-    if held is not None and held["id"] != run.id:
-        raise InputError(
-            f"{folder} holds run {held['id']}, not {run.id}: another configuration; use another --results folder"
-        )
-    (folder / store.FAILED).unlink(missing_ok=True)
-    store.write_json(folder / store.RUN, {"id": run.id, **run.model_dump()})
-
-
 def work(run: Run, folder: Path, how: Execution, on_update: Callable[[int], None]) -> dict[str, Any]:
     """Train to the end, evaluate, and return what `result.json` holds."""
-    task = run_task(run)
+    task = task_of(run)
     with Verifier(task) as verifier:
         trainer = assemble_trainer(run, task, verifier)
-        store.write_json(folder / store.ENVIRONMENT, environment(how.command, task, trainer.policy.digest()))
+        store.write_json(folder / store.ENVIRONMENT, environment(how.command))
         store.write_json(folder / store.PLAN, trainer.plan.to_json())
         if run.objective is not None:
             for row in train(trainer, OBJECTIVES.get(run.objective), folder, how.checkpoint_every_s):
@@ -132,7 +121,6 @@ def summarize(trainer: Trainer, folder: Path, graded: list[list[Attempt]]) -> di
     correct = np.array([[attempt.verdict.correct for attempt in made] for made in graded])
     return {
         "id": run.id,
-        "reads": list(OBJECTIVES.get(run.objective).reads) if run.objective else [],
         "scores": {name: dataclasses.asdict(estimate) for name, estimate in scores(correct).items()},
         "eval_truncated_fraction": float(np.mean([not attempt.stopped for attempt in flat])),
         "eval_unparsed_fraction": float(np.mean([attempt.verdict.method == "unparsed" for attempt in flat])),
@@ -141,10 +129,8 @@ def summarize(trainer: Trainer, folder: Path, graded: list[list[Attempt]]) -> di
         "realized_lag_digest": LagPlan(plan.name, realized).digest,
         "lag_mean": float(plan.lag.mean()) if plan.lag.size else 0.0,
         "weights_digest": trainer.policy.digest(),
+        "updates": len(metrics),
         "train_s": sum(row["generate_s"] + row["learn_s"] for row in metrics),
-        "update_median_s": float(np.median([row["generate_s"] + row["learn_s"] for row in metrics]))
-        if metrics
-        else None,
         "final_reward": metrics[-1]["reward"] if metrics else None,
     }
 

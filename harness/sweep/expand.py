@@ -9,7 +9,7 @@ from ..lag import make_plan
 from ..learn.advantages import ADVANTAGES
 from ..learn.aggregate import AGGREGATES
 from ..models import locate
-from ..models.load import load_tokenizer
+from ..models.load import context_length, load_tokenizer
 from ..registry import OBJECTIVES, did_you_mean, load_task
 from ..rollout.text import Codec
 from ..types import InputError, Task
@@ -28,8 +28,8 @@ def cells(suite: Suite) -> list[Run]:
     return runs
 
 
-def check(suite: Suite) -> None:
-    """Raise an InputError for anything that would make a cell fail before its first update."""
+def check(suite: Suite) -> Task:
+    """The suite's task; an InputError for anything that would make a cell fail before its first update."""
     for name in suite.hyperparameters:
         if name not in suite.objectives:
             raise InputError(
@@ -43,15 +43,21 @@ def check(suite: Suite) -> None:
             raise InputError(
                 f"{key}={value!r} is unknown{did_you_mean(value, known)}; expected one of {', '.join(known)}"
             )
-    task = run_task(suite)
+    task = task_of(suite)
+    if not task.train:
+        raise InputError(f"task {suite.task}: no problems to train on")
     if suite.eval_problems > len(task.test):
         raise InputError(
             f"eval_problems={suite.eval_problems}, but task {suite.task} holds {len(task.test)} test problems; lower it"
         )
-    Codec(load_tokenizer(locate(suite.model)), task, suite.prompt)
+    folder = locate(suite.model)
+    context = context_length(folder)
+    room = None if context is None else context - suite.max_tokens
+    Codec(load_tokenizer(folder), task, suite.prompt).check([*task.train, *task.test[: suite.eval_problems]], room)
+    return task
 
 
-def run_task(settings: Settings) -> Task:
+def task_of(settings: Settings) -> Task:
     """The task of a suite or a run, its data read."""
     options: dict[str, Any] = {} if settings.data is None else {"data": settings.data}
     return load_task(settings.task, options)

@@ -9,22 +9,24 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..types import Task
 
 PACKAGES = ("lagbench", "torch", "transformers", "tokenizers", "numpy", "scipy", "math-verify")
 
 
-def environment(command: str, task: Task, initial_weights: str) -> dict[str, Any]:
-    """Command, versions, hardware, and digests of the data and of the weights before the first update."""
+def environment(command: str) -> dict[str, Any]:
+    """Command and where it was given, versions, hardware."""
     return {
         "command": command,
+        "folder": os.getcwd(),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "data_digest": data_digest(task),
-        "initial_weights_digest": initial_weights,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 
 

@@ -1,0 +1,73 @@
+"""A whole suite: check it, claim its folder, run what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from .. import store
+from ..config import Run, Suite
+from ..models import digest, locate
+from ..registry import OBJECTIVES
+from ..types import InputError
+from .cell import Execution
+from .executor import run_cells
+from .expand import cells, check
+from .progress import Display
+from .provenance import data_digest
+
+
+def run_suite(suite: Suite, folder: Path, how: Execution) -> int:
+    """Bring every cell of `suite` to a result in `folder`; returns how many have none."""
+    runs = cells(suite)
+    inputs = {"data_digest": data_digest(check(suite)), "model_digest": digest(locate(suite.model))}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / store.LOCK, timeout=0):
+            claim(runs, inputs, folder)
+            store.append_line(folder / store.COMMANDS, {"command": how.command, **suite.model_dump(mode="json")})
+            return run_missing(runs, folder, how)
+    except Timeout:
+        raise InputError(f"another lagbench is running in {folder}; wait, or use another --results folder") from None
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}; use another --results folder") from None
+
+
+def claim(runs: list[Run], inputs: dict[str, str], folder: Path) -> None:
+    """Write every cell's configuration, so that each is known before it runs.
+
+    A folder that holds a cell of other settings, or made from another model or other data, is an InputError.
+    """
+    wanted = {run.name: describe(run) | inputs for run in runs}
+    for name, cell in wanted.items():
+        held = store.read_json(folder / name / store.RUN)
+        if held is not None and held != cell:
+            changed = [key for key in cell if key != "id" and held.get(key) != cell[key]]
+            raise InputError(
+                f"{folder / name} holds a cell with other settings ({', '.join(changed)}); use another --results folder"
+            )
+    for name, cell in wanted.items():
+        store.write_json(folder / name / store.RUN, cell)
+
+
+def describe(run: Run) -> dict[str, Any]:
+    """A cell's configuration, its id, and what its objective reads."""
+    reads = OBJECTIVES.get(run.objective).reads if run.objective else ()
+    return {"id": run.id, "reads": list(reads), **run.model_dump(mode="json")}
+
+
+def run_missing(runs: list[Run], folder: Path, how: Execution) -> int:
+    """Run the cells that have no result; returns how many still have none."""
+    todo = [run for run in runs if not (folder / run.name / store.RESULT).exists()]
+    console = Console(stderr=True)
+    console.print(
+        f"{len(runs)} cells in {folder}: {len(runs) - len(todo)} finished, {len(todo)} to run, {how.workers} at a time",
+        soft_wrap=True,
+    )
+    with Display(runs, todo, console) as display:
+        for run in run_cells(todo, folder, how, display.update):
+            display.ended(run, folder / run.name)
+    return sum(not (folder / run.name / store.RESULT).exists() for run in runs)

@@ -60,6 +60,21 @@ def test_microbatches_change_nothing(run, rollouts: Rollouts, dtype: torch.dtype
             torch.testing.assert_close(parts[name], value, rtol=tolerance, atol=tolerance)
 
 
+def test_rows_without_gradient_change_nothing(run, rollouts: Rollouts) -> None:
+    """Micro-batches that are passed over leave the same gradient, and one of zeros where all are."""
+    for rows_with_gradient in ([], [5, 6, 12]):
+        found = []
+        for microbatch in (16, 2):
+            policy = new_policy(run, torch.float64, microbatch=microbatch)
+            forward = policy.forward(sequences(rollouts, TOKENIZER.pad_token_id, policy.device))
+            gradient = torch.zeros_like(forward.logprobs)
+            gradient[rows_with_gradient] = 1.0
+            forward.backward(gradient)
+            found.append([parameter.grad for parameter in policy.model.parameters()])
+        for whole, parts in zip(*found, strict=True):
+            torch.testing.assert_close(parts, whole, rtol=1e-9, atol=1e-12)
+
+
 def test_two_steps_of_differentiation_equal_one(run, rollouts: Rollouts) -> None:
     """dL/dlogprobs handed to the model is plain autograd through logits, without padding tricks or chunks."""
     found = gradients(new_policy(run, torch.float64), rollouts)

@@ -132,8 +132,14 @@ class Forward:
         self.logprobs = torch.cat([p.detach() for p in passes]).requires_grad_()  # [B, T], a leaf
 
     def backward(self, gradient: Tensor) -> None:
-        """Accumulate the weights' gradient from dL/dlogprobs [B, T]; its entries off the mask are ignored."""
+        """Accumulate the weights' gradient from dL/dlogprobs [B, T]; its entries off the mask are ignored.
+
+        A micro-batch whose gradient is all zero (groups of equal rewards) is passed over, but for the first: weights
+        without a gradient would be passed over by the optimizer, momentum included.
+        """
         gradient = gradient.where(self.mask, 0.0)
-        for part, given in zip(self.parts, gradient.split(self.policy.run.microbatch), strict=True):
+        for i, (part, given) in enumerate(zip(self.parts, gradient.split(self.policy.run.microbatch), strict=True)):
+            if i and not given.any():
+                continue
             logprobs = self.policy.logprobs(part) if self._kept is None else self._kept
             logprobs.backward(given)

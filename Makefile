@@ -17,7 +17,7 @@ run: install  ## run the quick suite on the embedded model, print the leaderboar
 	$(BIN)/lagbench run quick
 
 test: install  ## run all tests
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: install  ## lint, formatting, types, import contracts
 	$(BIN)/ruff check .

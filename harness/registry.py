@@ -22,7 +22,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 BATCH_FIELDS = tuple(f.name for f in dataclasses.fields(Batch))
 THIS_PROCESS = "(this process)"  # where an entry comes from that no distribution announces
-STRICT = ConfigDict(strict=True, validate_default=True)
+STRICT = ConfigDict(strict=True, validate_default=True, protected_namespaces=())
 
 
 @dataclasses.dataclass(frozen=True)

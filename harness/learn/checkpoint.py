@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from .. import store
-from ..types import Rollouts
+from ..types import InputError, Rollouts
 from .policy import Policy
 
 Inbox = defaultdict[int, list[tuple[np.ndarray, Rollouts]]]
@@ -30,9 +30,16 @@ def restore(folder: Path, policy: Policy) -> Inbox:
     inbox: Inbox = defaultdict(list)
     path = folder / store.CHECKPOINT
     if path.exists():
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state = _load(path)
         policy.restore(state["policy"])
         for update, parts in state["inbox"].items():
             inbox[update] = [(np.asarray(groups), Rollouts(**rollouts)) for groups, rollouts in parts]
     store.keep_lines(folder / store.METRICS, policy.version)
     return inbox
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a truncated or foreign file makes the unpickler raise
+        raise InputError(f"{path} is damaged ({type(error).__name__}); delete it, the cell then starts over") from error

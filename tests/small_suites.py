@@ -1,0 +1,13 @@
+"""Suites small enough for tests, and what is looked up in their folders."""
+
+import sys
+from pathlib import Path
+
+LAGBENCH = str(Path(sys.executable).with_name("lagbench"))
+SMALL = ("prompts_per_update=4", "responses_per_prompt=4", "learning_rate=1e-3", "eval_problems=16", "eval_samples=4")
+LONGER = ("run", "quick", "objectives=asympo,grpo", "lags=0,6", "updates=40", *SMALL, "--checkpoint-every", "0.05")
+
+
+def lines_written(folder: Path) -> int:
+    """Updates that all cells have recorded."""
+    return sum(path.read_bytes().count(b"\n") for path in folder.glob("*/metrics.jsonl"))

@@ -71,6 +71,7 @@ def test_rows_without_gradient_change_nothing(run, rollouts: Rollouts) -> None:
             gradient[rows_with_gradient] = 1.0
             forward.backward(gradient)
             found.append([parameter.grad for parameter in policy.model.parameters()])
+            assert all(grad is not None for grad in found[-1])
         for whole, parts in zip(*found, strict=True):
             torch.testing.assert_close(parts, whole, rtol=1e-9, atol=1e-12)
 

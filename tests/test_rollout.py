@@ -113,6 +113,8 @@ def test_inverse_cdf_by_value() -> None:
     logprobs = torch.tensor([[0.2, 0.0, 0.5, 0.3]]).log().expand(6, 4)
     uniform = torch.tensor([0.0, 0.19, 0.21, 0.69, 0.71, 0.9999], dtype=torch.float64)
     assert inverse_cdf(logprobs, uniform).tolist() == [0, 0, 2, 2, 3, 3]
+    impossible_first = torch.tensor([[0.0, 0.5, 0.5]]).log()
+    assert inverse_cdf(impossible_first, torch.tensor([0.0], dtype=torch.float64)).tolist() == [1]
 
 
 def test_inverse_cdf_draws_in_proportion() -> None:

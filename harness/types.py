@@ -81,6 +81,11 @@ class Rollouts:
     versions: Tensor  # [B, T] int32
     stopped: Tensor  # [B] bool
 
+    @property
+    def group_size(self) -> int:
+        """G, responses per prompt."""
+        return len(self.tokens) // len(self.prompts)
+
 
 @dataclass(frozen=True)
 class Batch:

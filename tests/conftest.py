@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 import torch
+from small_suites import LAGBENCH
 
 from lagbench.harness.config import Run
 
@@ -58,7 +58,8 @@ def lagbench(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """The command line, run in an empty folder."""
 
     def call(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-        command = [Path(sys.executable).with_name("lagbench"), *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200, **options)
+        return subprocess.run(
+            [LAGBENCH, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=200, **options
+        )
 
     return call

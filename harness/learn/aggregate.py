@@ -17,9 +17,12 @@ def token_mean(tokens: Tensor, mask: Tensor) -> Tensor:
 
 def seq_mean_token_mean(tokens: Tensor, mask: Tensor) -> Tensor:
     """Mean over responses of the mean over their tokens (GRPO, arXiv 2402.03300)."""
-    length = mask.sum(1)  # [B]
-    means = tokens.where(mask, 0.0).sum(1) / length.clamp(min=1)  # [B]
-    return means.sum() / (length > 0).sum().clamp(min=1)
+    return response_means(tokens, mask).sum() / mask.any(1).sum().clamp(min=1)
+
+
+def response_means(tokens: Tensor, mask: Tensor) -> Tensor:
+    """Mean over each response's own tokens: [B]; 0 for one without tokens."""
+    return tokens.where(mask, 0.0).sum(1) / mask.sum(1).clamp(min=1)
 
 
 def seq_mean_token_sum(tokens: Tensor, mask: Tensor) -> Tensor:

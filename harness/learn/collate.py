@@ -21,7 +21,7 @@ def assemble(parts: Sequence[tuple[np.ndarray, Rollouts]]) -> Rollouts:
     groups = np.concatenate([indices for indices, _ in parts])  # [P]
     order = np.argsort(groups, kind="stable")
     prompts = [prompt for _, rollouts in parts for prompt in rollouts.prompts]
-    samples = len(parts[0][1].tokens) // len(parts[0][1].prompts)
+    samples = parts[0][1].group_size
     rows = torch.from_numpy((order[:, None] * samples + np.arange(samples)).ravel())  # [B]
     width = max(rollouts.tokens.shape[1] for _, rollouts in parts)
 
@@ -44,8 +44,7 @@ def _widen(values: Tensor, width: int) -> Tensor:
 
 def groups_of(rollouts: Rollouts) -> Tensor:
     """Which group each response belongs to: [B] int64."""
-    rows, groups = len(rollouts.tokens), len(rollouts.prompts)
-    return torch.arange(groups).repeat_interleave(rows // groups)
+    return torch.arange(len(rollouts.prompts)).repeat_interleave(rollouts.group_size)
 
 
 def realized_source(plan: LagPlan, update: int, rollouts: Rollouts) -> list[int]:
@@ -58,8 +57,7 @@ def realized_source(plan: LagPlan, update: int, rollouts: Rollouts) -> list[int]
             f"update {update}, response {row}, token {token}: drawn by version {int(rollouts.versions[row, token])}, "
             f"planned {int(planned[row])}; {len(wrong)} tokens differ from plan {plan.name!r}"
         )
-    samples = len(rollouts.tokens) // len(rollouts.prompts)
-    return rollouts.versions[::samples, 0].tolist()
+    return rollouts.versions[:: rollouts.group_size, 0].tolist()
 
 
 def collate(rollouts: Rollouts, update: int, logprobs: Tensor, rewards: Tensor, advantages: Tensor) -> Batch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..types import Batch, Rollouts
+from .aggregate import response_means
 
 
 def measure(batch: Batch, rollouts: Rollouts) -> dict[str, float]:
@@ -14,12 +15,11 @@ def measure(batch: Batch, rollouts: Rollouts) -> dict[str, float]:
     log-probability. A side without responses has NLL 0.
     """
     mask, logprobs = batch.mask, batch.logprobs.detach()
-    length = mask.sum(1)  # [B]
-    mean_nll = (-logprobs).where(mask, 0.0).sum(1) / length.clamp(min=1)  # [B]
+    mean_nll = response_means(-logprobs, mask)  # [B]
     lag = batch.lag[mask].float()  # [tokens]
     return {
         "reward": float(batch.rewards.mean()),
-        "response_tokens": float(length.float().mean()),
+        "response_tokens": float(mask.sum(1).float().mean()),
         "truncated_fraction": float((~rollouts.stopped).float().mean()),
         "zero_variance_fraction": _zero_variance_fraction(batch),
         "lag_mean": float(lag.mean()),

@@ -41,11 +41,10 @@ class Sequences:
 
 def sequences(rollouts: Rollouts, pad: int, device: torch.device) -> Sequences:
     """The model's view of `rollouts`."""
-    repeats = len(rollouts.tokens) // len(rollouts.prompts)
     ids, attention = left_pad(rollouts.prompts, pad)
-    ids = torch.cat([ids.repeat_interleave(repeats, 0), rollouts.tokens.where(rollouts.mask, pad)], 1)
+    ids = torch.cat([ids.repeat_interleave(rollouts.group_size, 0), rollouts.tokens.where(rollouts.mask, pad)], 1)
     if attention is not None:
-        attention = torch.cat([attention.repeat_interleave(repeats, 0), rollouts.mask.long()], 1).to(device)
+        attention = torch.cat([attention.repeat_interleave(rollouts.group_size, 0), rollouts.mask.long()], 1).to(device)
     width = rollouts.tokens.shape[1]
     return Sequences(ids.to(device), attention, ids.shape[1] - width, rollouts.mask.to(device))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from .. import store
@@ -18,5 +17,5 @@ def write_report(comparison: Comparison, folder: Path) -> None:
 
     store.write_text(folder / MARKDOWN, f"# {comparison.name}\n\n{to_markdown(comparison)}")
     store.write_text(folder / CSV, to_csv(comparison))
-    store.write_text(folder / JSON, json.dumps(to_json(comparison), indent=1) + "\n")
+    store.write_json(folder / JSON, to_json(comparison))
     store.write_atomically(folder / PICTURE, lambda path: pass_at_1_against_lag(comparison, path))

@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install run test check model bench clean
+.PHONY: help install run test check model docs parity bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,13 @@ check: install  ## lint, formatting, types, import contracts
 
 model: install  ## make the embedded model again
 	$(BIN)/python -m lagbench.harness.models.recipe
+
+docs: install  ## write docs/objectives.md again from the registry
+	$(BIN)/lagbench list objectives --markdown > docs/objectives.md
+
+parity: install  ## compare the objectives with TRL's own losses
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[parity]'
+	$(BIN)/pytest tests/parity
 
 bench: install  ## measure update time, sampler against generate, cost of lag
 	$(BIN)/python benchmarks/update_time.py

@@ -1,4 +1,4 @@
-"""The command line: run, report, list, convert-gguf. Sub-commands import what they need, so that --help is quick."""
+"""The command line. Sub-commands import what they need, so that --help is quick."""
 
 from __future__ import annotations
 
@@ -93,21 +93,54 @@ class Kind(StrEnum):
     suites = "suites"
     lags = "lags"
     settings = "settings"
+    collapse = "collapse"
+    diagnostics = "diagnostics"
 
 
 @app.command("list")
 def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON instead of a table.")] = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print a page with each one's formula, source and remarks.")
+    ] = False,
 ) -> None:
-    """List objectives, tasks, suites, lag schedules, or the settings of a suite."""
-    from .listing import LISTINGS
+    """List objectives, tasks, suites, lag schedules, the settings of a suite, or what is measured."""
+    from .listing import LISTINGS, markdown
 
+    if as_markdown:
+        print(markdown(kind.value), end="")
+        return
     rows = LISTINGS[kind.value]()
     if as_json:
         print(json.dumps(rows, indent=1))
     else:
         _print_rows(rows)
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="A registered objective (lagbench list objectives).")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON instead of lines.")] = False,
+) -> None:
+    """Check that an objective keeps what every objective has to, built-in or of a plug-in.
+
+    Zero advantages give no gradient, padding does not matter, values stay finite, the gradient is
+    the loss's own, and more. Exit code 1 if it breaks something.
+
+    lagbench check asympo
+    """
+    from .check import CHECKS, check_objective
+    from .registry import OBJECTIVES
+
+    found = dict(check_objective(OBJECTIVES.get(name)))
+    if as_json:
+        print(json.dumps([{"check": check, "problem": problem} for check, problem in found.items()], indent=1))
+    else:
+        for check, problem in found.items():
+            what = (CHECKS[check].__doc__ or "").splitlines()[0]
+            print(f"{'FAILED' if problem else 'ok':8}{check:18}{problem or what}")
+    raise typer.Exit(1 if any(found.values()) else 0)
 
 
 @app.command()
@@ -146,7 +179,7 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
         name, description = row["name"], row["description"]
         print(f"{name:20} {description}".rstrip())
         for key, value in row.items():
-            if key not in ("name", "description") and value not in ("", {}, []):
+            if key not in ("name", "description", "page") and value not in ("", {}, []):
                 print(f"{'':20} {key}: {_text(value)}")
 
 

@@ -27,12 +27,39 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from .registry import did_you_mean
+from .registry import OBJECTIVES, did_you_mean
 from .types import InputError
 
+ALL = "all"  # as objectives: every registered one
 Config = TypeVar("Config", bound="Settings")
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class CollapseRules(BaseModel):
+    """When a run counts as collapsed; the rules are written out in `lagbench list collapse`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    window: PositiveInt = 10
+    """Updates over which measurements are averaged."""
+    reward_of_best: Fraction = 0.5
+    """Of the run's own best mean reward so far."""
+    reward_of_base: Fraction = 0.5
+    """Of the mean reward over the first window."""
+    reward_drop: NonNegativeFloat = 0.05
+    """Smaller drops of the mean reward are noise."""
+    entropy_floor: NonNegativeFloat = 0.01
+    """Nats per token."""
+    gradient_growth: PositiveFloat = 20.0
+    """Times the mean gradient norm of the first window."""
+    nll_growth: PositiveFloat = 3.0
+    """Times the mean NLL of the first window."""
+    truncated_rise: Fraction = 0.5
+    """Rise of the share of truncated responses over the first window."""
+    score_of_base: Fraction = 0.5
+    """Of the base model's held-out pass@1."""
 
 
 class Settings(BaseModel):
@@ -61,9 +88,13 @@ class Settings(BaseModel):
     """Longest response; one that reaches it is cut and counted as truncated."""
 
     advantage: str = "group_mean_std"
-    """How rewards become advantages: group_mean, group_mean_std or leave_one_out."""
+    """How rewards become advantages, for all objectives: group_mean, group_mean_std, batch_std, leave_one_out,
+    asymre:SHIFT, opmd:TAU; or paper: that of each objective's own."""
     aggregate: str = "seq_mean_token_mean"
-    """How token losses become one: token_mean, seq_mean_token_mean or seq_mean_token_sum."""
+    """How token losses become one, for all objectives: token_mean, seq_mean_token_mean, seq_mean_token_sum,
+    fixed_length (over max_tokens); or paper."""
+    denominator: Literal["all", "kept", "paper"] = "all"
+    """Tokens that the aggregate counts where an objective rejects some: all, or those that are kept; or paper."""
 
     learning_rate: PositiveFloat = 1e-4
     warmup_updates: NonNegativeInt = 0
@@ -79,6 +110,9 @@ class Settings(BaseModel):
     """Held-out problems, the first of the task's test set; an interval needs at least two."""
     eval_samples: PositiveInt = 16
     """Responses to each of them; pass@k is reported for k = 1, 2, 4, ... up to this."""
+
+    collapse: CollapseRules = CollapseRules()
+    """Thresholds of the collapse verdict, as in collapse.window=20; `lagbench list collapse`."""
 
 
 class Run(Settings):
@@ -121,7 +155,7 @@ class Suite(Settings):
     name: str
     description: str = ""
     objectives: Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
-    """`lagbench list objectives`."""
+    """`lagbench list objectives`; all stands for every registered one."""
     lags: Annotated[tuple[str, ...], BeforeValidator(_lags), Field(min_length=1)]
     """Lag schedules; a whole number k stands for constant:k."""
     seeds: Annotated[tuple[Seed, ...], BeforeValidator(_as_list), Field(min_length=1)] = (0,)
@@ -168,6 +202,8 @@ def load_suite(source: str, overrides: Iterable[str] = ()) -> Suite:
     values.setdefault("name", path.stem)
     for override in overrides:
         _set(values, override)
+    if values.get("objectives") in (ALL, [ALL]):
+        values["objectives"] = list(OBJECTIVES.all())
     return validated(Suite, values)
 
 

@@ -6,17 +6,21 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from .config import Suite, load_suite, packaged_suites
+from pydantic_core import to_jsonable_python
+
+from .config import CollapseRules, Suite, load_suite, packaged_suites
 from .lag.schedules import SCHEDULES
 from .registry import OBJECTIVES, TASKS, Entry
 
 
 def objectives() -> list[dict[str, Any]]:
     """The `Batch` fields that each reads, its hyperparameters with their defaults, its paper, where it is."""
-    return [
-        _described(entry, {"reads": list(entry.reads), "hyperparameters": entry.options})
-        for entry in OBJECTIVES.all().values()
-    ]
+    return [_described(entry, _contract(entry)) for entry in OBJECTIVES.all().values()]
+
+
+def _contract(entry: Entry) -> dict[str, Any]:
+    paper = {key: getattr(entry.conventions, key) for key in ("advantage", "aggregate", "denominator")}
+    return {"reads": list(entry.reads), "hyperparameters": entry.options, "paper": paper}
 
 
 def tasks() -> list[dict[str, Any]]:
@@ -26,7 +30,8 @@ def tasks() -> list[dict[str, Any]]:
 
 def _described(entry: Entry, contract: dict[str, Any]) -> dict[str, Any]:
     where = {"module": entry.module, "function": entry.function.__qualname__, "distribution": entry.distribution}
-    return {"name": entry.name, "description": entry.description, **contract, "source": entry.source, **where}
+    about = {"name": entry.name, "description": entry.description}
+    return {**about, **contract, "source": entry.source, **where, "page": entry.page}
 
 
 def suites() -> list[dict[str, Any]]:
@@ -56,13 +61,59 @@ def settings() -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "default": "required" if field.is_required() else field.get_default(),
+            "default": "required" if field.is_required() else to_jsonable_python(field.get_default()),
             "description": field.description or "",
         }
         for name, field in Suite.model_fields.items()
     ]
 
 
+def collapse() -> list[dict[str, Any]]:
+    """The thresholds of the collapse verdict, each with its default and meaning, below the rules they belong to."""
+    from .evaluate import collapse as rules
+
+    thresholds = [
+        {"name": f"collapse.{name}", "default": field.get_default(), "description": field.description or ""}
+        for name, field in CollapseRules.model_fields.items()
+    ]
+    return [
+        {"name": "collapse", "description": "When a run has collapsed, and why.", "page": rules.__doc__},
+        *thresholds,
+    ]
+
+
+def diagnostics() -> list[dict[str, Any]]:
+    """What every update records, whatever the objective reads."""
+    from .learn import diagnostics as measurements
+
+    return [{"name": name, "description": description} for name, description in measurements.DIAGNOSTICS.items()]
+
+
+def markdown(kind: str) -> str:
+    """A listing as a page: one section for each entry, with the page that it comes with."""
+    rows = LISTINGS[kind]()
+    names = ", ".join(f"[{row['name']}](#{row['name'].replace('.', '')})" for row in rows)
+    head = f"# {kind.capitalize()}\n\nMade by `lagbench list {kind} --markdown`. {len(rows)}: {names}\n"
+    return "\n".join([head, *(_section(row) for row in rows)])
+
+
+def _section(row: dict[str, Any]) -> str:
+    facts = [
+        f"- {key}: {_value(value)}"
+        for key, value in row.items()
+        if key not in ("name", "description", "page", "source", "module", "function", "distribution")
+        and value not in ("", {}, [])
+    ]
+    parts = [f"## {row['name']}", row["description"], "\n".join(facts), row.get("page") or ""]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"`{key}={default}`" for key, default in value.items())
+    return ", ".join(f"`{part}`" for part in value) if isinstance(value, list) else f"`{value}`"
+
+
 LISTINGS: dict[str, Callable[[], list[dict[str, Any]]]] = {
-    f.__name__: f for f in (objectives, tasks, suites, lags, settings)
+    f.__name__: f for f in (objectives, tasks, suites, lags, settings, collapse, diagnostics)
 }

@@ -9,19 +9,21 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from .types import Batch, InputError, Loss, Task
+from .types import Batch, Conventions, InputError, Loss, Task
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 BATCH_FIELDS = tuple(f.name for f in dataclasses.fields(Batch))
 THIS_PROCESS = "(this process)"  # where an entry comes from that no distribution announces
+NO_CONVENTIONS = Conventions()  # of whoever states none, and of tasks
 STRICT = ConfigDict(strict=True, validate_default=True, protected_namespaces=())
 
 
@@ -34,6 +36,10 @@ class Entry:
     reads: tuple[str, ...]
     schema: type[BaseModel]  # of the options
     distribution: str
+    conventions: Conventions = NO_CONVENTIONS  # objectives only
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.distribution})"
 
     @property
     def module(self) -> str:
@@ -49,10 +55,15 @@ class Entry:
         return (inspect.getdoc(self.function) or "").split("\n")[0]
 
     @property
+    def page(self) -> str:
+        """The docstring of the function's module: formula, conditions, where shipped code differs."""
+        return inspect.getdoc(inspect.getmodule(self.function)) or ""
+
+    @property
     def source(self) -> str:
         """The text after `Source:` in the docstring of the function or of its module, up to the end of the line."""
-        pages = (inspect.getdoc(self.function), inspect.getdoc(inspect.getmodule(self.function)))
-        found = (re.search(r"^Source: (.+)$", page or "", re.MULTILINE) for page in pages)
+        pages = (inspect.getdoc(self.function) or "", self.page)
+        found = (re.search(r"^Source: (.+)$", page, re.MULTILINE) for page in pages)
         return next((match[1] for match in found if match), "")
 
     def check_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +100,7 @@ class Registry:
         self._loaded = False
         self._loading = THIS_PROCESS
 
-    def register(self, function: Function) -> Function:
+    def register(self, function: Function, conventions: Conventions = NO_CONVENTIONS) -> Function:
         """Register `function` under its own name and return it unchanged."""
         name = function.__name__
         known = self._entries.get(name)
@@ -99,7 +110,7 @@ class Registry:
                 f"{function.__module__} ({self._loading}); rename one"
             )
         reads, schema = self._contract(function)
-        entry = Entry(name, function, reads, schema, self._loading)
+        entry = Entry(name, function, reads, schema, self._loading, conventions)
         entry.check_options({})  # a default of the wrong type is told now
         self._entries[name] = entry
         return function
@@ -172,9 +183,29 @@ OBJECTIVES = Registry("objective", "lagbench.objectives", BATCH_FIELDS)
 TASKS = Registry("task", "lagbench.tasks", ())
 
 
-def objective(function: Function) -> Function:
-    """Register an objective: a function of `Batch` fields that returns a `Loss`. It is returned unchanged."""
-    return OBJECTIVES.register(function)
+@overload
+def objective(function: Function, /) -> Function: ...
+
+
+@overload
+def objective(
+    *,
+    advantage: str = ...,
+    aggregate: str = ...,
+    denominator: Literal["all", "kept"] = ...,
+    on_policy_weight: Callable[..., Any] | None = ...,
+    regularized: bool = ...,
+) -> Callable[[Function], Function]: ...
+
+
+def objective(function: Any = None, /, **conventions: Any) -> Any:
+    """Register an objective: a function of `Batch` fields that returns a `Loss`. It is returned unchanged.
+
+    Bare, or with what its paper uses around the formula: see `Conventions`.
+    """
+    if function is not None:
+        return OBJECTIVES.register(function)
+    return lambda function: OBJECTIVES.register(function, Conventions(**conventions))
 
 
 def task(function: Function) -> Function:
@@ -185,15 +216,20 @@ def task(function: Function) -> Function:
 def apply_objective(entry: Entry, batch: Batch, hyperparameters: Mapping[str, Any]) -> Loss:
     """The objective's loss on `batch`, given only the fields that it declares. Checks what comes back."""
     loss = entry.function(*(getattr(batch, name) for name in entry.reads), **hyperparameters)
+    shape = tuple(batch.logprobs.shape)
     if not isinstance(loss, Loss):
-        raise InputError(f"objective {entry.name} returned {type(loss).__name__}, expected lagbench.Loss")
-    if loss.tokens.shape != batch.logprobs.shape:
-        raise InputError(
-            f"objective {entry.name} returned tokens of shape {tuple(loss.tokens.shape)}, "
-            f"expected [B, T] = {tuple(batch.logprobs.shape)}"
-        )
+        raise InputError(f"objective {entry} returned {type(loss).__name__}, expected lagbench.Loss")
+    for name in ("tokens", "kept"):
+        value = getattr(loss, name)
+        if value is not None and tuple(value.shape) != shape:
+            raise InputError(
+                f"objective {entry} returned {name} of shape {tuple(value.shape)}, expected [B, T] = {shape}; "
+                "return one loss per token, the aggregate is applied afterwards"
+            )
     if not loss.tokens.requires_grad:
-        raise InputError(f"objective {entry.name} returned tokens without a gradient: they must depend on logprobs")
+        raise InputError(f"objective {entry} returned tokens without a gradient: they must depend on logprobs")
+    if not 0 <= loss.step_scale < math.inf:
+        raise InputError(f"objective {entry} returned step_scale={loss.step_scale}, expected a finite number from 0 on")
     return dataclasses.replace(loss, metrics={name: float(value) for name, value in loss.metrics.items()})
 
 

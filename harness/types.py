@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import torch
@@ -120,8 +120,29 @@ class Batch:
 class Loss:
     """What an objective returns: the loss of every token, to be minimized after aggregation.
 
-    `tokens` [B, T] carries the gradient; entries off the mask are ignored. `metrics` are recorded as they are.
+    `tokens` [B, T] carries the gradient; entries off the mask are ignored. `kept` [B, T] bool is what a rejection
+    leaves (None: everything): rejected tokens contribute nothing, and the convention `denominator` says whether they
+    still count. `step_scale` multiplies the learning rate of this update. `metrics` are recorded as they are.
     """
 
     tokens: torch.Tensor
     metrics: dict[str, float] = field(default_factory=dict)
+    kept: torch.Tensor | None = None
+    step_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """What an objective's paper uses around its formula; a suite may fix the first three for all objectives.
+
+    `advantage` and `aggregate` name shared estimators and aggregates; `denominator` says which tokens the aggregate
+    counts after a rejection. `on_policy_weight` states the coefficient of A grad log pi of every token ([B], [B, T] or
+    a number) where all policies are equal: a function whose arguments name `Batch` fields and options; None means 1.
+    `regularized` says that there is a gradient without advantages once the policies differ.
+    """
+
+    advantage: str = "group_mean_std"
+    aggregate: str = "seq_mean_token_mean"
+    denominator: Literal["all", "kept"] = "all"
+    on_policy_weight: Callable[..., Any] | None = None
+    regularized: bool = False

@@ -1,28 +1,39 @@
 """Arithmetic that several objectives share. B responses, T tokens."""
 
+import torch
 from torch import Tensor
 
 LOG_RATIO_LIMIT = 20.0  # nats; beyond it a ratio is a constant and carries no gradient, as in verl, SkyRL, OpenRLHF
 
 
+def log_ratio(logprobs: Tensor, base_logprobs: Tensor, mask: Tensor) -> Tensor:
+    """Log-ratio logprobs - base_logprobs [B, T], limited to +-20 nats; 0 off the mask."""
+    return (logprobs - base_logprobs).masked_fill(~mask, 0.0).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+
+
 def ratio(logprobs: Tensor, base_logprobs: Tensor, mask: Tensor) -> Tensor:
     """exp(logprobs - base_logprobs) [B, T], the log-ratio limited to +-20 nats; 1 off the mask."""
-    log_ratio = (logprobs - base_logprobs).masked_fill(~mask, 0.0)  # [B, T]
-    return log_ratio.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
+    return log_ratio(logprobs, base_logprobs, mask).exp()
+
+
+def product_ratio(logprobs: Tensor, base_logprobs: Tensor, mask: Tensor) -> Tensor:
+    """Probability ratio of whole responses [B], its logarithm limited to +-20 nats."""
+    whole = log_ratio(logprobs, base_logprobs, mask).sum(1)  # [B]
+    return whole.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
+
+
+def geometric_ratio(logprobs: Tensor, base_logprobs: Tensor, mask: Tensor) -> Tensor:
+    """Geometric mean over a response's tokens of their ratios [B]; 1 for an empty response."""
+    return sequence_mean(log_ratio(logprobs, base_logprobs, mask), mask).exp()
 
 
 def clipped_surrogate(ratio: Tensor, advantages: Tensor, clip_low: float, clip_high: float) -> Tensor:
-    """The pessimistic PPO surrogate min(r A, clip(r, 1 - low, 1 + high) A) [B, T] (arXiv 1707.06347, equation 7)."""
-    weights = advantages[:, None]  # [B, 1]
+    """The pessimistic PPO surrogate min(r A, clip(r, 1 - low, 1 + high) A) (arXiv 1707.06347, equation 7).
+
+    `ratio` is [B, T], or [B] for whole responses.
+    """
+    weights = advantages[:, None] if ratio.dim() == 2 else advantages  # [B, 1] or [B]
     return (ratio * weights).minimum(ratio.clamp(1 - clip_low, 1 + clip_high) * weights)
-
-
-def clip_fraction(ratio: Tensor, advantages: Tensor, mask: Tensor, clip_low: float, clip_high: float) -> float:
-    """Fraction of tokens whose gradient the clip removes: r > 1 + high where A > 0, r < 1 - low where A < 0."""
-    positive = advantages[:, None] > 0  # [B, 1]
-    negative = advantages[:, None] < 0  # [B, 1]
-    clipped = (positive & (ratio > 1 + clip_high)) | (negative & (ratio < 1 - clip_low))  # [B, T]
-    return fraction(clipped, mask)
 
 
 def fraction(flags: Tensor, mask: Tensor) -> float:
@@ -33,3 +44,19 @@ def fraction(flags: Tensor, mask: Tensor) -> float:
 def sequence_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean of `values` [B, T] over each response's own tokens: [B]; 0 for an empty response."""
     return values.masked_fill(~mask, 0.0).sum(1) / mask.sum(1).clamp(min=1)
+
+
+def spread(losses: Tensor, mask: Tensor) -> Tensor:
+    """A loss per response [B] as one per token [B, T]: its mean over the response's tokens is the response's loss."""
+    return losses[:, None].expand(mask.shape)
+
+
+def of_group(values: Tensor, group: Tensor, reduce: str) -> Tensor:
+    """Every response's group's reduction of `values`: [B] from [B]. `reduce` as in `Tensor.scatter_reduce`."""
+    _, index = torch.unique(group, return_inverse=True)  # [B]
+    return torch.zeros_like(values).scatter_reduce(0, index, values, reduce, include_self=False)[index]
+
+
+def informative(rewards: Tensor, group: Tensor) -> Tensor:
+    """Whether a response's group has different rewards, and so teaches something: [B] bool."""
+    return of_group(rewards, group, "amax") > of_group(rewards, group, "amin")

@@ -7,10 +7,10 @@
 The gradient weight of a token is w r A, and zero where the clip has removed it. The proximal policy is the one at the
 start of the update; with one optimizer step per batch r is 1 in value, and the bounded weight is all that acts.
 
-`bound="mask"` zeroes tokens whose weight exceeds `weight_cap` and keeps them in the denominator, as AReaL's examples
-do (cap 5; AReaL applies no weight at all unless rejection sampling is configured). `bound="truncate"` limits the
-weight to the cap, as verl's decoupled mode does (cap 2). The paper's equation has no bound. AReaL's class default for
-the clip is 0.2, its examples use 0.4.
+`bound="mask"` rejects tokens whose weight exceeds `weight_cap` and keeps them in the denominator, as AReaL's examples
+do (cap 5; AReaL applies no weight at all unless rejection sampling is configured). `bound="truncate"` limits the weight
+to the cap, as verl's decoupled mode does (cap 2). The paper's equation has no bound. AReaL's class default for the clip
+is 0.2, its examples use 0.4. `bound_fraction` is the share of tokens above the cap.
 
 Source: arXiv 2505.24298 (AReaL); idea of arXiv 2110.00641
 """
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import clip_fraction, clipped_surrogate, fraction, ratio
+from .arithmetic import clipped_surrogate, fraction, ratio
 
 
 @objective
@@ -41,9 +41,5 @@ def decoupled_ppo(
     r = ratio(logprobs, proximal_logprobs, mask)  # [B, T]
     weight = ratio(proximal_logprobs, behavior_logprobs, mask).detach()  # [B, T]
     over = weight > weight_cap  # [B, T]
-    weight = weight.masked_fill(over, 0.0 if bound == "mask" else weight_cap)  # [B, T]
-    metrics = {
-        "clip_fraction": clip_fraction(r.detach(), advantages, mask, clip_low, clip_high),
-        "bound_fraction": fraction(over, mask),
-    }
-    return Loss(-weight * clipped_surrogate(r, advantages, clip_low, clip_high), metrics)
+    loss = -weight.clamp(max=weight_cap) * clipped_surrogate(r, advantages, clip_low, clip_high)  # [B, T]
+    return Loss(loss, {"bound_fraction": fraction(over, mask)}, kept=~over if bound == "mask" else None)

@@ -48,7 +48,12 @@ def test_failed_cells_are_told_and_the_others_go_on(lagbench, tmp_path: Path) ->
         assert by_cell["spo", lag]["seeds"] == 0 and by_cell["spo", lag]["failed"] == 1
         assert by_cell["spo", lag]["pass@1"] is None
         assert by_cell["spo", lag]["behavior_fields"] == []
-        assert by_cell["spo", lag]["reasons"] == ["NonFinite: update 0: the loss is -inf"]
+        assert by_cell["spo", lag]["reasons"] == [
+            "NonFinite: update 0: objective spo (lagbench) gave a loss that is -inf; "
+            "`lagbench check spo` looks for the reason"
+        ]
+        (collapse,) = by_cell["spo", lag]["collapses"]
+        assert (collapse["reason"], collapse["update"]) == ("non_finite", 0)
     assert "NonFinite: update 0" in ran.stdout and "FAILED" in ran.stderr
     assert "Traceback" in store.read_json(tmp_path / "out" / "spo-constant-0-seed0" / "failed.json")["traceback"]
 

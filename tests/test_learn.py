@@ -12,9 +12,15 @@ from lagbench.harness.learn import logprobs as logprobs_module
 from lagbench.harness.learn.advantages import group_mean, group_mean_std, leave_one_out
 from lagbench.harness.learn.aggregate import seq_mean_token_mean, seq_mean_token_sum, token_mean
 from lagbench.harness.learn.collate import assemble, groups_of
-from lagbench.harness.learn.diagnostics import measure
+from lagbench.harness.learn.diagnostics import (
+    DIAGNOSTICS,
+    distance_from_behavior,
+    measure,
+    nll_by_sign,
+    weight_by_sign,
+)
 from lagbench.harness.learn.logprobs import token_logprobs
-from lagbench.harness.learn.policy import NonFinite, Policy, sequences
+from lagbench.harness.learn.policy import NonFinite, Policy, Step, sequences
 from lagbench.harness.models import locate
 from lagbench.harness.models.load import load_model, load_tokenizer
 from lagbench.harness.rollout import TRAINING, Noise
@@ -105,12 +111,15 @@ def test_head_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     hidden, head, targets = torch.randn(11, 8, requires_grad=True), nn.Linear(8, 30), torch.randint(0, 30, (11,))
     plain = (head(hidden) / 0.7).log_softmax(-1).gather(-1, targets[:, None]).squeeze(-1)
     expected = torch.autograd.grad(plain.square().sum(), [hidden, head.weight])
+    uncertain = torch.distributions.Categorical(logits=head(hidden.detach()) / 0.7).entropy()
     largest = []
     head.register_forward_hook(lambda module, given, output: largest.append(output.shape[0]))
     for elements in (2**25, 120):  # one chunk; chunks of four tokens
         monkeypatch.setattr(logprobs_module, "CHUNK_ELEMENTS", elements)
-        found = token_logprobs(hidden, head, targets, 0.7, 30)
+        found, entropy = token_logprobs(hidden, head, targets, 0.7, 30)
         torch.testing.assert_close(found, plain)
+        torch.testing.assert_close(entropy, uncertain)
+        assert not entropy.requires_grad
         torch.testing.assert_close(torch.autograd.grad(found.square().sum(), [hidden, head.weight]), expected)
     assert largest[0] == 11 and max(largest[1:]) == 4 and len(largest) == 1 + 2 * 3  # forward, and again in backward
 
@@ -139,7 +148,8 @@ def test_gradient_is_clipped_and_its_norm_before_is_returned(run) -> None:
     held = next(policy.model.parameters())
     seen = []
     policy.optimizer.register_step_pre_hook(lambda *_: seen.append(float(held.grad.flatten()[0])))
-    assert policy.step() == pytest.approx(2 * math.sqrt(count), rel=1e-4)
+    step = policy.step()
+    assert step.gradient_norm == pytest.approx(2 * math.sqrt(count), rel=1e-4) and step.gradient_cosine == 0
     assert seen[0] == pytest.approx(0.5 / math.sqrt(count), rel=1e-3)
 
 
@@ -220,17 +230,100 @@ def test_diagnostics_by_value() -> None:
         group=torch.tensor([0, 0, 1, 1]),
         lag=torch.tensor([[3, 3], [3, 3], [1, 1], [1, 1]], dtype=torch.int32),
     )
-    measured = measure(batch, rollouts)
+    gradient = torch.tensor([[-0.5, -0.25], [0.0, 0.125], [1.0, 1.0], [0.0, 0.0]])
+    entropy = torch.full((4, 2), 0.25)
+    measured = measure(batch, rollouts, entropy, gradient, (0.5, 2.0, -1.5), Step(3.0, -0.25))
+    assert list(measured) == list(DIAGNOSTICS)
+    w, whole = math.exp(-0.5), math.exp(-1)  # every token is 0.5 nats less likely than it was, every response 1
     assert measured == pytest.approx(
         {
+            "loss": 0.5,
+            "loss_positive": 2.0,
+            "loss_negative": -1.5,
             "reward": 0.75,
+            "zero_variance_fraction": 0.5,
             "response_tokens": 2,
             "truncated_fraction": 0.25,
-            "zero_variance_fraction": 0.5,
             "lag_mean": 2,
             "lag_max": 3,
+            "nll": 2.25,  # mean of 2, 2, 1, 4
             "nll_positive": 2,  # (1 + 3) / 2
             "nll_negative": 3,  # mean of 2 and 4
-            "kl_behavior": 0.5,
+            "nll_ratio": 1.5,
+            "entropy": 0.25,
+            "weight_positive": 0.75,  # 0.5 + 0.25
+            "weight_negative": 0.125,
+            "removed_positive": 0,
+            "removed_negative": 0.75,  # three of rows 1 and 3
+            "ratio_p01": w,
+            "ratio_p50": w,
+            "ratio_p99": w,
+            "ratio_max": w,
+            "kl_k1": 0.5,
+            "kl_k3": w - 1 + 0.5,
+            "chi2_token": w**2 - 1,
+            "chi2_sequence": whole**2 - 1,
+            "ess_token": 1,
+            "ess_sequence": 1,
+            "gradient_norm": 3,
+            "gradient_cosine": -0.25,
         }
     )
+
+
+def test_distance_from_the_behavior_policy_by_value() -> None:
+    """Ratios 3, 1 in the first response, 1/2 in the second; what is off the mask does not count."""
+    ratio = torch.tensor([[3.0, 1.0], [0.5, 99.0]])
+    mask = torch.tensor([[True, True], [True, False]])
+    measured = distance_from_behavior(ratio.log(), torch.zeros(2, 2), mask)
+    d = [math.log(3), 0, math.log(0.5)]
+    expected = {
+        "ratio_p50": 1,
+        "ratio_max": 3,
+        "kl_k1": -sum(d) / 3,
+        "kl_k3": (3 - 1 - d[0] + 0 + 0.5 - 1 - d[2]) / 3,
+        "chi2_token": (9 + 1 + 0.25) / 3 - 1,
+        "chi2_sequence": (9 + 0.25) / 2 - 1,  # whole ratios 3 and 1/2
+        "ess_token": 4.5**2 / (3 * 10.25),
+        "ess_sequence": 3.5**2 / (2 * 9.25),
+    }
+    assert {name: measured[name] for name in expected} == pytest.approx(expected, rel=1e-5)
+    assert measured["ratio_p01"] == pytest.approx(0.5 + 0.02 * 0.5, rel=1e-5)  # interpolated between 0.5 and 1
+    far = distance_from_behavior(torch.full((1, 2), 900.0), torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool))
+    assert far["ratio_max"] == pytest.approx(math.exp(20)) and all(math.isfinite(v) for v in far.values())
+
+
+def test_a_side_without_responses_measures_zero() -> None:
+    logprobs, mask = -torch.ones(2, 2), torch.ones(2, 2, dtype=torch.bool)
+    nll = nll_by_sign(logprobs, torch.tensor([1.0, 0.0]), mask)
+    assert nll == {"nll": 1, "nll_positive": 1, "nll_negative": 0, "nll_ratio": 0}
+    weights = weight_by_sign(torch.ones(2, 2), torch.tensor([1.0, 0.0]), mask)
+    assert weights == {"weight_positive": 2, "removed_positive": 0, "weight_negative": 0, "removed_negative": 0}
+
+
+def test_gradient_cosine_between_consecutive_updates(run) -> None:
+    """Gradients (1, 1, ...), then (1, -1, ...) over the same number of entries, then minus the second."""
+    policy, seen = new_policy(run), []
+    for signs in ((1, 1), (1, -1), (-1, 1)):
+        for parameter in policy.model.parameters():
+            flat = torch.tensor(signs, dtype=parameter.dtype).repeat(parameter.numel() // 2)
+            parameter.grad = flat.view_as(parameter).clone()
+        seen.append(policy.step().gradient_cosine)
+    assert seen == pytest.approx([0, 0, -1], abs=1e-6)
+    other = new_policy(run)
+    other.restore(policy.state())
+    for parameter in other.model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    assert other.step().gradient_cosine == pytest.approx(0, abs=1e-6)
+    assert len(other.last_gradient) == len(list(other.model.parameters()))
+
+
+def test_step_scale_multiplies_the_learning_rate(run) -> None:
+    rates = []
+    policy = new_policy(run, warmup_updates=2, learning_rate=1e-3)
+    policy.optimizer.register_step_pre_hook(lambda *_: rates.append(policy.optimizer.param_groups[0]["lr"]))
+    for scale in (1.0, 0.25):
+        for parameter in policy.model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        policy.step(scale)
+    assert rates == pytest.approx([0.5e-3, 0.25e-3])

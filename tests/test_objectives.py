@@ -1,4 +1,7 @@
-"""Golden values by hand, gradients against the weight table and against finite differences."""
+"""Every registered objective keeps the conformance; ASymPO and SPO keep what their definitions promise.
+
+Values by hand are in test_golden_values.py.
+"""
 
 from math import log
 
@@ -6,149 +9,59 @@ import pytest
 import torch
 from torch import Tensor
 
-from lagbench import Loss
+from lagbench.harness.check import CHECKS
+from lagbench.harness.check.objective import options_to_check, problem
+from lagbench.harness.check.stop_gradient import finite_differences
 from lagbench.harness.learn.aggregate import seq_mean_token_mean
+from lagbench.harness.registry import OBJECTIVES
 from lagbench.objectives.asympo import asympo
-from lagbench.objectives.decoupled_ppo import decoupled_ppo
-from lagbench.objectives.grpo import grpo
 from lagbench.objectives.policy_gradient import policy_gradient
+from lagbench.objectives.positive_only import positive_only
 from lagbench.objectives.spo import spo
+
+BUILT_IN = [name for name, entry in OBJECTIVES.all().items() if entry.distribution == "lagbench"]
+BEHAVIOR_FREE = {"policy_gradient", "gpg", "asympo", "spo", "asymre", "positive_only", "rloo", "opmd"}
 
 # Two responses of three and two tokens; the last entry is padding and must not matter.
 LOGPROBS = torch.tensor([[-1.0, -2.0, -3.0], [-0.5, -1.5, -9.0]])
 MASK = torch.tensor([[True, True, True], [True, True, False]])
 ADVANTAGES = torch.tensor([2.0, -1.0])
+GROUP = torch.tensor([0, 0])
 
 
-def on_mask(loss: Loss) -> Tensor:
-    return loss.tokens[MASK]
+@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+def test_conformance(name: str, check) -> None:
+    entry = OBJECTIVES.get(name)
+    variants = [{}] if check.__name__ == "on_policy_weight" else options_to_check(entry)
+    for given in variants:
+        assert problem(entry, check, given) is None
 
 
-def test_policy_gradient_value() -> None:
-    # -2 * (-1, -2, -3) and -(-1) * (-0.5, -1.5)
-    torch.testing.assert_close(on_mask(policy_gradient(LOGPROBS, ADVANTAGES)), torch.tensor([2, 4, 6, -0.5, -1.5]))
+def test_who_reads_the_behavior_policy() -> None:
+    assert len(BUILT_IN) >= 28
+    hidden = {"behavior_logprobs", "proximal_logprobs", "lag"}
+    assert {name for name in BUILT_IN if not hidden & set(OBJECTIVES.get(name).reads)} == BEHAVIOR_FREE
 
 
-def test_spo_value() -> None:
-    # the negative response at half its weight
-    torch.testing.assert_close(on_mask(spo(LOGPROBS, ADVANTAGES)), torch.tensor([2, 4, 6, -0.25, -0.75]))
-
-
-def test_asympo_value() -> None:
-    # N = (1 + 2 + 3) / 3 = 2 and (0.5 + 1.5) / 2 = 1: 2 * (1, 2, 3) / 2 and -1 * (0.5, 1.5) / 1
-    loss = asympo(LOGPROBS, ADVANTAGES, MASK)
-    torch.testing.assert_close(on_mask(loss), torch.tensor([1, 2, 3, -0.5, -1.5]))
-    assert loss.metrics["surrogate"] == pytest.approx((2 * log(2) - 1 * log(1)) / 2)
-    assert loss.metrics["floor_fraction"] == 0
-
-
-def test_grpo_value() -> None:
-    ratio = torch.tensor([[1.5, 0.5, 1.1], [1.5, 0.5, 1.0]])
-    loss = grpo(LOGPROBS, LOGPROBS - ratio.log(), torch.tensor([1.0, -1.0]), MASK)
-    # A = 1: min(1.5, 1.2), min(0.5, 0.8), min(1.1, 1.1); A = -1: min(-1.5, -1.2), min(-0.5, -0.8)
-    torch.testing.assert_close(on_mask(loss), torch.tensor([-1.2, -0.5, -1.1, 1.5, 0.8]))
-    assert loss.metrics["clip_fraction"] == pytest.approx(2 / 5)  # 1.5 with A = 1 and 0.5 with A = -1
-
-
-def test_decoupled_ppo_value() -> None:
-    ratio = torch.tensor([[1.5, 0.5, 1.1], [1.5, 0.5, 1.0]])
-    weight = torch.tensor([[2.0, 0.5, 6.0], [3.0, 1.0, 1.0]])
-    proximal = LOGPROBS - ratio.log()
-    behavior = proximal - weight.log()
-    signs = torch.tensor([1.0, -1.0])
-    # the surrogates of grpo above, times the weight; 6 exceeds the cap of 5
-    masked = decoupled_ppo(LOGPROBS, proximal, behavior, signs, MASK)
-    torch.testing.assert_close(on_mask(masked), torch.tensor([-2.4, -0.25, 0.0, 4.5, 0.8]))
-    assert masked.metrics["bound_fraction"] == pytest.approx(1 / 5)
-    truncated = decoupled_ppo(LOGPROBS, proximal, behavior, signs, MASK, bound="truncate", weight_cap=2.0)
-    torch.testing.assert_close(on_mask(truncated), torch.tensor([-2.4, -0.25, -2.2, 3.0, 0.8]))
-
-
-# Gradients in float64, on a batch with both signs, clipped and unclipped tokens, and a capped weight.
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_documentation(name: str) -> None:
+    entry = OBJECTIVES.get(name)
+    assert entry.description and entry.source
+    assert "    loss" in entry.page, "the formula stands in the module's docstring, indented"
 
 
 @pytest.fixture
 def batch() -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(3)
     shape = (6, 5)
-    mask = torch.arange(5) < torch.tensor([5, 4, 3, 5, 1, 2])[:, None]
     logprobs = -torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 0.1
     return {
         "logprobs": logprobs.requires_grad_(),
-        "proximal_logprobs": logprobs.detach() + 0.4 * torch.randn(shape, generator=generator, dtype=torch.float64),
-        "behavior_logprobs": logprobs.detach() + 0.8 * torch.randn(shape, generator=generator, dtype=torch.float64),
         "advantages": torch.tensor([1.3, -0.7, 0.4, -1.0, 0.0, 2.0], dtype=torch.float64),
-        "mask": mask,
+        "mask": torch.arange(5) < torch.tensor([5, 4, 3, 5, 1, 2])[:, None],
+        "group": torch.tensor([0, 0, 0, 1, 1, 1]),
     }
-
-
-def gradient(loss: Loss, batch: dict[str, Tensor]) -> Tensor:
-    (found,) = torch.autograd.grad(loss.tokens[batch["mask"]].sum(), batch["logprobs"])
-    return found
-
-
-def finite_differences(value, at: Tensor, step: float = 1e-6) -> Tensor:
-    """Central differences of a scalar function of a matrix, entry by entry."""
-    result = torch.zeros_like(at)
-    for index in range(at.numel()):
-        shift = torch.zeros(at.numel(), dtype=at.dtype)
-        shift[index] = step
-        shift = shift.view_as(at)
-        result.view(-1)[index] = (value(at + shift) - value(at - shift)) / (2 * step)
-    return result
-
-
-def test_weight_of_naive_and_spo(batch: dict[str, Tensor]) -> None:
-    logprobs, advantages, mask = batch["logprobs"], batch["advantages"], batch["mask"]
-    expected = -(advantages[:, None] * mask)
-    torch.testing.assert_close(gradient(policy_gradient(logprobs, advantages), batch), expected)
-    scale = torch.tensor([1, 0.3, 1, 0.3, 1, 1], dtype=torch.float64)[:, None]
-    torch.testing.assert_close(gradient(spo(logprobs, advantages, neg_scale=0.3), batch), scale * expected)
-
-
-def test_weight_of_asympo(batch: dict[str, Tensor]) -> None:
-    logprobs, advantages, mask = batch["logprobs"], batch["advantages"], batch["mask"]
-    mean_nll = torch.stack([-row[m].mean() for row, m in zip(logprobs.detach(), mask, strict=True)])
-    expected = -(advantages / mean_nll)[:, None] * mask
-    torch.testing.assert_close(gradient(asympo(logprobs, advantages, mask), batch), expected)
-
-
-def test_weight_of_grpo(batch: dict[str, Tensor]) -> None:
-    logprobs, behavior, advantages, mask = (batch[k] for k in ("logprobs", "behavior_logprobs", "advantages", "mask"))
-    ratio, a = (logprobs - behavior).exp().detach(), advantages[:, None]
-    clipped = ((a > 0) & (ratio > 1.2)) | ((a < 0) & (ratio < 0.8))
-    assert (clipped & mask).any() and (~clipped & mask).any()
-    expected = -a * ratio * ~clipped * mask
-    torch.testing.assert_close(gradient(grpo(logprobs, behavior, advantages, mask), batch), expected)
-
-
-@pytest.mark.parametrize(("bound", "cap"), [("mask", 1.5), ("truncate", 1.5), ("mask", 5.0)])
-def test_weight_of_decoupled_ppo(batch: dict[str, Tensor], bound: str, cap: float) -> None:
-    logprobs, proximal, behavior = (batch[k] for k in ("logprobs", "proximal_logprobs", "behavior_logprobs"))
-    ratio, a = (logprobs - proximal).exp().detach(), batch["advantages"][:, None]
-    clipped = ((a > 0) & (ratio > 1.2)) | ((a < 0) & (ratio < 0.8))
-    weight = (proximal - behavior).exp()
-    bounded = weight.clamp(max=cap) if bound == "truncate" else weight * (weight <= cap)
-    expected = -a * bounded * ratio * ~clipped * batch["mask"]
-    loss = decoupled_ppo(logprobs, proximal, behavior, batch["advantages"], batch["mask"], bound=bound, weight_cap=cap)
-    torch.testing.assert_close(gradient(loss, batch), expected)
-
-
-def test_gradients_equal_finite_differences(batch: dict[str, Tensor]) -> None:
-    advantages, mask = batch["advantages"], batch["mask"]
-    proximal, behavior = batch["proximal_logprobs"], batch["behavior_logprobs"]
-    losses = [
-        lambda x: policy_gradient(x, advantages),
-        lambda x: spo(x, advantages),
-        lambda x: grpo(x, behavior, advantages, mask),
-        lambda x: decoupled_ppo(x, proximal, behavior, advantages, mask),
-    ]
-    for loss in losses:
-        (found,) = torch.autograd.grad(seq_mean_token_mean(loss(batch["logprobs"]).tokens, mask), batch["logprobs"])
-        expected = finite_differences(
-            lambda x, loss=loss: seq_mean_token_mean(loss(x).tokens, mask), batch["logprobs"].detach()
-        )
-        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
 
 
 # ASymPO and SPO: what their definitions promise.
@@ -161,13 +74,15 @@ def zero_sum(batch: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def asympo_total(b: dict[str, Tensor], **options: object) -> Tensor:
-    return seq_mean_token_mean(asympo(b["logprobs"], b["advantages"], b["mask"], **options).tokens, b["mask"])
+    return seq_mean_token_mean(
+        asympo(b["logprobs"], b["advantages"], b["mask"], b["group"], **options).tokens, b["mask"]
+    )
 
 
 def test_asympo_value_is_zero_for_zero_sum_advantages(zero_sum: dict[str, Tensor]) -> None:
     single = {k: v.detach().float() if v.is_floating_point() else v for k, v in zero_sum.items()}
     assert abs(asympo_total(single, nll_floor=0.0)) <= 1e-6 * single["advantages"].abs().mean()
-    contributions = asympo(single["logprobs"], single["advantages"], single["mask"]).tokens
+    contributions = asympo(single["logprobs"], single["advantages"], single["mask"], single["group"]).tokens
     per_response = torch.stack([row[m].mean() for row, m in zip(contributions, single["mask"], strict=True)])
     torch.testing.assert_close(per_response, single["advantages"])
 
@@ -182,9 +97,9 @@ def test_asympo_gradient_is_that_of_the_mean_of_a_log_n(zero_sum: dict[str, Tens
     (found,) = torch.autograd.grad(asympo_total(zero_sum), zero_sum["logprobs"])
     (analytic,) = torch.autograd.grad(surrogate(zero_sum["logprobs"]), zero_sum["logprobs"])
     torch.testing.assert_close(found, analytic)
-    differences = finite_differences(surrogate, zero_sum["logprobs"].detach())
-    torch.testing.assert_close(found, differences, rtol=1e-6, atol=1e-8)
-    metrics = asympo(zero_sum["logprobs"], advantages, mask).metrics
+    differences, _ = finite_differences(surrogate, zero_sum["logprobs"].detach())
+    torch.testing.assert_close(found, differences, rtol=1e-5, atol=1e-6)
+    metrics = asympo(zero_sum["logprobs"], advantages, mask, zero_sum["group"]).metrics
     assert metrics["surrogate"] == pytest.approx(float(surrogate(zero_sum["logprobs"].detach())))
 
 
@@ -198,35 +113,37 @@ def test_asympo_is_naive_over_n_where_all_n_are_equal() -> None:
     logprobs = torch.tensor([[-0.5, -1.5, -1.0], [-1.2, -0.8, 0.0]], requires_grad=True)  # both means are 1
     scaled = 2 * logprobs  # both means are 2
     (naive,) = torch.autograd.grad(seq_mean_token_mean(policy_gradient(scaled, ADVANTAGES).tokens, MASK), logprobs)
-    (found,) = torch.autograd.grad(seq_mean_token_mean(asympo(2 * logprobs, ADVANTAGES, MASK).tokens, MASK), logprobs)
+    (found,) = torch.autograd.grad(
+        seq_mean_token_mean(asympo(2 * logprobs, ADVANTAGES, MASK, GROUP).tokens, MASK), logprobs
+    )
     torch.testing.assert_close(found, naive / 2)
 
 
 def test_asympo_contribution_does_not_depend_on_padding() -> None:
     padded = torch.nn.functional.pad(LOGPROBS, (0, 4), value=float("nan"))
     mask = torch.nn.functional.pad(MASK, (0, 4))
-    for objective in (asympo, lambda x, a, m: policy_gradient(x, a)):
-        short, long = objective(LOGPROBS, ADVANTAGES, MASK), objective(padded, ADVANTAGES, mask)
+    for objective in (asympo, lambda x, a, m, g: policy_gradient(x, a)):
+        short, long = objective(LOGPROBS, ADVANTAGES, MASK, GROUP), objective(padded, ADVANTAGES, mask, GROUP)
         assert torch.equal(seq_mean_token_mean(short.tokens, MASK), seq_mean_token_mean(long.tokens, mask))
 
 
 def test_asympo_floor() -> None:
     logprobs = torch.tensor([[-1e-5, -3e-5], [-1.0, -1.0]], requires_grad=True)  # N = 2e-5 and 1
     mask = torch.ones(2, 2, dtype=torch.bool)
-    loss = asympo(logprobs, ADVANTAGES, mask, nll_floor=1e-3)
+    loss = asympo(logprobs, ADVANTAGES, mask, GROUP, nll_floor=1e-3)
     # below the floor: A N / floor = 2 * 2e-5 / 1e-3
     torch.testing.assert_close(loss.tokens.mean(1), torch.tensor([0.04, -1.0]))
     assert loss.metrics["floor_fraction"] == 0.5
     (found,) = torch.autograd.grad(loss.tokens.sum(), logprobs)
     torch.testing.assert_close(found, torch.tensor([[-2000.0, -2000.0], [1.0, 1.0]]))
     certain = torch.zeros(2, 2, requires_grad=True)  # N = 0 exactly
-    (found,) = torch.autograd.grad(asympo(certain, ADVANTAGES, mask).tokens.sum(), certain)
+    (found,) = torch.autograd.grad(asympo(certain, ADVANTAGES, mask, GROUP).tokens.sum(), certain)
     assert found.isfinite().all()
 
 
 def test_asympo_empty_response_counts_in_no_denominator() -> None:
     mask = torch.tensor([[True, True, True], [False, False, False]])
-    loss = asympo(LOGPROBS, ADVANTAGES, mask)
+    loss = asympo(LOGPROBS, ADVANTAGES, mask, GROUP)
     assert float(seq_mean_token_mean(loss.tokens, mask)) == pytest.approx(2.0)  # the one response's advantage
     assert loss.metrics["surrogate"] == pytest.approx(2 * log(2))
 
@@ -235,19 +152,62 @@ def test_spo_bounds_are_naive_and_positive_only(batch: dict[str, Tensor]) -> Non
     logprobs, advantages = batch["logprobs"], batch["advantages"]
     naive = policy_gradient(logprobs, advantages).tokens
     assert torch.equal(spo(logprobs, advantages, neg_scale=1.0).tokens, naive)
-    positive_only = policy_gradient(logprobs, advantages.clamp(min=0)).tokens
-    assert torch.equal(spo(logprobs, advantages, neg_scale=0.0).tokens, positive_only)
+    positives = positive_only(logprobs, advantages).tokens
+    assert torch.equal(spo(logprobs, advantages, neg_scale=0.0).tokens, positives)
 
 
-def test_ratios_stay_finite_at_extreme_lag() -> None:
-    logprobs = torch.tensor([[-1e-6, -800.0]], requires_grad=True)
-    behavior = torch.tensor([[-800.0, -1e-6]])
-    mask = torch.ones(1, 2, dtype=torch.bool)
-    for sign in (1.0, -1.0):
-        advantages = torch.tensor([sign])
-        for loss in (
-            grpo(logprobs, behavior, advantages, mask),
-            decoupled_ppo(logprobs, logprobs.detach(), behavior, advantages, mask),
-        ):
-            (found,) = torch.autograd.grad(loss.tokens.sum(), logprobs)
-            assert loss.tokens.isfinite().all() and found.isfinite().all()
+# Relations between objectives that hold by definition, on random data.
+
+
+def total_gradient(name: str, batch: dict[str, Tensor], **options: object) -> Tensor:
+    entry = OBJECTIVES.get(name)
+    loss = entry.function(*(batch[field] for field in entry.reads), **options)
+    (found,) = torch.autograd.grad(seq_mean_token_mean(loss.tokens, batch["mask"]), batch["logprobs"])
+    return found
+
+
+@pytest.fixture
+def stale(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The batch drawn by a policy about half a nat away, at lag 1."""
+    generator = torch.Generator().manual_seed(4)
+    noise = 0.5 * torch.randn(batch["logprobs"].shape, generator=generator, dtype=torch.float64)
+    behavior = batch["logprobs"].detach() + noise
+    return batch | {
+        "behavior_logprobs": behavior,
+        "proximal_logprobs": batch["logprobs"].detach(),
+        "lag": torch.ones(behavior.shape, dtype=torch.int32),
+        "rewards": (batch["advantages"] > 0).double(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "other", "other_options"),
+    [
+        ("tis", {"cap": 1e9}, "is_pg", {}),
+        ("cispo", {"clip_high": 1e9}, "is_pg", {}),
+        ("cispo", {"cap": "absolute", "clip_high": 2.0}, "tis", {"cap": 2.0}),
+        ("grpo", {"clip_low": 1e9, "clip_high": 1e9}, "is_pg", {}),
+        ("dapo", {"clip_high": 0.2}, "grpo", {}),
+        ("dr_grpo", {}, "grpo", {}),
+        ("dual_clip", {"dual": 1e9}, "grpo", {}),
+        ("opsm", {"delta": 1e9}, "grpo", {}),
+        ("a3po", {"weight_cap": 1e9}, "grpo", {}),  # lag 1: the anchor is the behavior policy
+        ("m2po", {"budget": 1e9}, "is_pg", {}),
+        ("m2po", {"variant": "areal", "budget": 1e9}, "policy_gradient", {}),
+        ("dppo", {"low": 1.0, "high": 1.0}, "is_pg", {}),
+        ("dppo", {"divergence": "kl", "kl": 1e9}, "is_pg", {}),
+        ("icepop", {"low": 0.0, "high": 1e9}, "decoupled_ppo", {"weight_cap": 1e9}),
+        ("decoupled_ppo", {"bound": "truncate", "weight_cap": 2.0}, "tis", {"cap": 2.0}),
+        ("vcpo", {"cap": 2.0}, "tis", {"level": "sequence", "cap": 2.0}),
+        ("kimi", {"tau": 0.0}, "policy_gradient", {}),
+        ("sppo", {"clip": 1e9}, "policy_gradient", {}),
+        ("opmd", {"tau": 0.0}, "policy_gradient", {}),
+        ("asymre", {}, "policy_gradient", {}),
+        ("rloo", {}, "policy_gradient", {}),
+        ("gspo", {"clip_low": 1e9, "clip_high": 1e9}, "gmpo", {"clip_low": 1e9, "clip_high": 1e9}),
+    ],
+)
+def test_one_is_a_limit_of_another(
+    stale: dict[str, Tensor], name: str, options: dict, other: str, other_options: dict
+) -> None:
+    torch.testing.assert_close(total_gradient(name, stale, **options), total_gradient(other, stale, **other_options))

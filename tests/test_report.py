@@ -20,7 +20,10 @@ def cell(
     """A cell's files: finished with that pass@1, failed for that reason, or neither."""
     name = f"{objective}-{lag}-{seed}"
     reads = ["logprobs", "behavior_logprobs"] if objective == "grpo" else ["logprobs"]
-    store.write_json(folder / name / store.RUN, {"objective": objective, "lag": lag, "seed": seed, "reads": reads})
+    around = {"advantage": "group_mean_std", "aggregate": "seq_mean_token_mean", "denominator": "all"}
+    paper = around | ({"aggregate": "token_mean"} if objective == "grpo" else {})
+    run = {"objective": objective, "lag": lag, "seed": seed, "reads": reads, "updates": 100, "paper": paper}
+    store.write_json(folder / name / store.RUN, run | around | {"collapse": {"score_of_base": 0.5}})
     if score is not None:
         scores = {
             "pass@1": {"mean": score, "low": score - 0.05, "high": score + 0.05},
@@ -28,7 +31,8 @@ def cell(
         }
         store.write_json(folder / name / store.RESULT, {"scores": scores})
     if reason:
-        store.write_json(folder / name / store.FAILED, {"reason": reason})
+        collapse = {"reason": "non_finite", "update": 3, "value": None, "limit": None}
+        store.write_json(folder / name / store.FAILED, {"reason": reason, "collapse": collapse})
 
 
 @pytest.fixture
@@ -84,10 +88,30 @@ def test_one_seed(comparison: Comparison) -> None:
 def test_trouble_is_counted(comparison: Comparison) -> None:
     found = row(comparison, "naive", 16)
     assert (found["seeds"], found["failed"], found["unfinished"]) == (1, 1, 1)
-    assert found["collapsed"] and found["collapsed_seeds"] == 1  # 0.10 is below half of 0.30
+    assert found["collapsed"] and found["collapsed_seeds"] == 2
+    assert found["collapses"] == [
+        {"seed": 0, "reason": "score", "update": 100, "value": 0.10, "limit": 0.15},  # half of 0.30
+        {"seed": 1, "reason": "non_finite", "update": 3, "value": None, "limit": None},
+    ]
     assert found["reasons"] == ["NonFinite: update 3"]
     assert not row(comparison, "naive", 0)["collapsed"]
-    assert "naive at constant:16: NonFinite: update 3" in notes(comparison)
+    told = notes(comparison)
+    assert "naive at constant:16: NonFinite: update 3" in told
+    assert "naive at constant:16, seed 0: collapsed, score 0.1, limit 0.15, at update 100" in told
+    assert "naive at constant:16, seed 1: collapsed, non_finite at update 3" in told
+
+
+def test_conventions_are_told(comparison: Comparison, tmp_path: Path) -> None:
+    told = notes(comparison)
+    assert "Advantage of all objectives: group_mean_std." in told
+    assert "Aggregate of all objectives: seq_mean_token_mean; their papers use token_mean (grpo)." in told
+    found = row(comparison, "grpo", 0)
+    assert (found["aggregate"], found["paper_aggregate"]) == ("seq_mean_token_mean", "token_mean")
+    path = tmp_path / "grpo-constant:0-0" / store.RUN
+    store.write_json(path, store.read_json(path) | {"aggregate": "token_mean"})
+    expected = "Aggregate of each objective's paper: seq_mean_token_mean (asympo, naive), token_mean (grpo)."
+    rows = [r for r in compare(tmp_path).rows if r.lag == "constant:0"]
+    assert expected in notes(Comparison("made up", {}, None, tuple(rows)))
 
 
 def test_rows_are_in_order(comparison: Comparison) -> None:
@@ -113,7 +137,7 @@ def test_markdown(comparison: Comparison) -> None:
     assert lines[0] == "| objective | lag | pass@1 | 95 % CI | pass@8 | seeds | vs lag 0 | reads | note |"
     assert lines[1] == "| --- | --: | --: | --: | --: | --: | --: | --- | --- |"
     assert lines[5] == "| grpo | 16 | 0.450 | 0.400-0.500 | 0.900 | 1 | -0.150 | behavior |  |"
-    assert lines[7].endswith("| collapsed 1/1, 1 failed, 1 unfinished |")
+    assert lines[7].endswith("| collapsed 2/2, 1 failed, 1 unfinished |")
     assert all(line.count("|") == 10 for line in lines[:8])
 
 

@@ -105,7 +105,7 @@ def test_behavior_logprobs_are_those_of_the_policy(model, run) -> None:
     rollouts = sampler(model, temperature=0.7).sample(MIXED, noise(4))
     policy = Policy(model, run(temperature=0.7))
     with torch.no_grad():
-        logprobs = policy.logprobs(sequences(rollouts, PAD, policy.device))
+        logprobs, _ = policy.logprobs(sequences(rollouts, PAD, policy.device))
     torch.testing.assert_close(logprobs, rollouts.behavior_logprobs, rtol=0, atol=2e-5)
 
 

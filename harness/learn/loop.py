@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .. import store
 from ..config import Run
@@ -21,8 +22,8 @@ from ..rollout.text import Codec
 from ..types import NonFinite, Problem, Rollouts
 from ..verify import Verifier
 from . import checkpoint
-from .advantages import ADVANTAGES
-from .aggregate import AGGREGATES
+from .advantages import make_advantage
+from .aggregate import make_aggregate, reduced, reduced_by_sign
 from .collate import assemble, collate, groups_of, realized_source
 from .diagnostics import measure
 from .policy import Policy, sequences
@@ -80,20 +81,32 @@ def learn(trainer: Trainer, objective: Entry, update: int, rollouts: Rollouts) -
     source = realized_source(trainer.plan, update, rollouts)
     rewards = grade(trainer, trainer.asked(update), rollouts)  # [B]
     forward = policy.forward(sequences(rollouts, trainer.codec.pad_id, policy.device))
-    advantages = ADVANTAGES[run.advantage](rewards, groups_of(rollouts))  # [B]
+    advantages = make_advantage(run.advantage)(rewards, groups_of(rollouts))  # [B]
     batch = collate(rollouts, update, forward.logprobs, rewards, advantages)
+    aggregate = make_aggregate(run.aggregate, run.max_tokens)
     loss = apply_objective(objective, batch, run.hyperparameters)
-    total = AGGREGATES[run.aggregate](loss.tokens, batch.mask)
-    if not math.isfinite(total.item()):
-        raise NonFinite(f"update {update}: the loss is {total.item()}")
+    total = reduced(loss, batch.mask, aggregate, run.denominator)
     (gradient,) = torch.autograd.grad(total, forward.logprobs)
+    require_finite(objective, update, total, gradient[batch.mask])
     forward.backward(gradient)
-    norm = policy.step()
-    measured = {"loss": total.item(), "gradient_norm": norm, **measure(batch, rollouts)}
+    step = policy.step(loss.step_scale)
+    parts = reduced_by_sign(loss, batch.advantages, batch.mask, aggregate, run.denominator)
+    measured = measure(batch, rollouts, forward.entropy, gradient, (total.item(), *parts), step)
     return {"update": update, **measured, "objective": loss.metrics, "source": source}
 
 
-def grade(trainer: Trainer, problems: Sequence[Problem], rollouts: Rollouts) -> torch.Tensor:
+def require_finite(objective: Entry, update: int, total: Tensor, gradient: Tensor) -> None:
+    """NonFinite, naming the objective, where its loss or its gradient by log-probabilities is not finite."""
+    for what, values in (("loss", total), ("gradient", gradient)):
+        if not values.isfinite().all():
+            wrong = values[~values.isfinite()].flatten()[0].item()
+            raise NonFinite(
+                f"update {update}: objective {objective} gave a {what} that is {wrong}; "
+                f"`lagbench check {objective.name}` looks for the reason"
+            )
+
+
+def grade(trainer: Trainer, problems: Sequence[Problem], rollouts: Rollouts) -> Tensor:
     """1 for a right response, 0 for a wrong one: [B] float32."""
     golds = [p.answer for p in problems for _ in range(trainer.run.responses_per_prompt)]
     verdicts = trainer.verifier.grade(golds, trainer.codec.decode(rollouts))

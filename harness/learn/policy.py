@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,7 @@ class Policy:
 
     def __init__(self, model: PreTrainedModel, run: Run):
         self.model, self.run, self.version = model, run, 0
+        self.last_gradient: list[Tensor] = []  # of the update before, clipped; none yet
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=run.learning_rate, betas=run.adam_betas, weight_decay=run.weight_decay
         )
@@ -66,24 +67,30 @@ class Policy:
         """Log-probabilities of the response tokens, ready to be differentiated."""
         return Forward(self, batch)
 
-    def step(self) -> float:
-        """Clip the accumulated gradient, update the weights, become the next version.
+    def step(self, scale: float = 1.0) -> Step:
+        """Clip the accumulated gradient, update the weights at `scale` times the learning rate, be the next version.
 
-        Returns the norm before clipping; one that is not finite raises NonFinite and leaves the weights alone.
+        A gradient norm that is not finite raises NonFinite and leaves the weights alone.
         """
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.run.clip_norm))
         if not math.isfinite(norm):
             raise NonFinite(f"update {self.version}: the gradient norm is {norm}")
         warmup = min(1.0, (self.version + 1) / max(self.run.warmup_updates, 1))
         for group in self.optimizer.param_groups:
-            group["lr"] = self.run.learning_rate * warmup
+            group["lr"] = self.run.learning_rate * warmup * scale
         self.optimizer.step()
+        gradient = [p.grad for p in self.model.parameters() if p.grad is not None]
         self.optimizer.zero_grad(set_to_none=True)
+        step = Step(norm, cosine(gradient, self.last_gradient))
+        self.last_gradient = gradient
         self.version += 1
-        return norm
+        return step
 
-    def logprobs(self, batch: Sequences) -> Tensor:
-        """[B, T], zero off the mask; differentiable unless inside `torch.no_grad()`."""
+    def logprobs(self, batch: Sequences) -> tuple[Tensor, Tensor]:
+        """Log-probabilities [B, T], differentiable unless inside `torch.no_grad()`, and entropies [B, T], in nats.
+
+        Both are zero off the mask.
+        """
         with precision(self.device):
             decoder = self.model.get_decoder()
             hidden = decoder(
@@ -92,22 +99,29 @@ class Policy:
                 position_ids=positions(batch.attention_mask),
                 use_cache=False,
             ).last_hidden_state  # [B, S, H]
-            chosen = token_logprobs(
+            chosen, entropy = token_logprobs(
                 hidden[:, batch.start - 1 : -1][batch.mask],
                 self.model.get_output_embeddings(),
                 batch.input_ids[:, batch.start :][batch.mask],
                 self.run.temperature,
                 self.model.config.get_text_config().vocab_size,
             )
-        return chosen.new_zeros(batch.mask.shape).masked_scatter(batch.mask, chosen)
+        zeros = chosen.new_zeros(batch.mask.shape)
+        return zeros.masked_scatter(batch.mask, chosen), zeros.masked_scatter(batch.mask, entropy)
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here."""
-        return {"version": self.version, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {
+            "version": self.version,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "last_gradient": self.last_gradient,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.last_gradient = [value.to(self.device) for value in state["last_gradient"]]
         self.version = state["version"]
 
     def digest(self) -> str:
@@ -119,6 +133,23 @@ class Policy:
         return content.hexdigest()
 
 
+@dataclass(frozen=True)
+class Step:
+    """What one update did: the gradient's norm before clipping, and its cosine with the update before (0 if none)."""
+
+    gradient_norm: float
+    gradient_cosine: float
+
+
+def cosine(gradient: Sequence[Tensor], other: Sequence[Tensor]) -> float:
+    """Of the angle between two gradients over the same parameters; 0 where one of them is absent or zero."""
+    if not gradient or not other:
+        return 0.0
+    dot = sum(float((a * b).sum()) for a, b in zip(gradient, other, strict=True))
+    norms = math.prod(math.sqrt(sum(float(v.square().sum()) for v in side)) for side in (gradient, other))
+    return dot / norms if norms > 0 else 0.0
+
+
 class Forward:
     """One forward pass over a batch. One micro-batch keeps its graph; several are computed again in backward."""
 
@@ -127,8 +158,9 @@ class Forward:
         self.mask = batch.mask
         with torch.set_grad_enabled(len(self.parts) == 1):
             passes = [policy.logprobs(part) for part in self.parts]
-        self._kept = passes[0] if len(self.parts) == 1 else None
-        self.logprobs = torch.cat([p.detach() for p in passes]).requires_grad_()  # [B, T], a leaf
+        self._kept = passes[0][0] if len(self.parts) == 1 else None
+        self.logprobs = torch.cat([logprobs.detach() for logprobs, _ in passes]).requires_grad_()  # [B, T], a leaf
+        self.entropy = torch.cat([entropy for _, entropy in passes])  # [B, T]
 
     def backward(self, gradient: Tensor) -> None:
         """Accumulate the weights' gradient from dL/dlogprobs [B, T]; its entries off the mask are ignored.
@@ -140,5 +172,5 @@ class Forward:
         for i, (part, given) in enumerate(zip(self.parts, gradient.split(self.policy.run.microbatch), strict=True)):
             if i and not given.any():
                 continue
-            logprobs = self.policy.logprobs(part) if self._kept is None else self._kept
+            logprobs = self.policy.logprobs(part)[0] if self._kept is None else self._kept
             logprobs.backward(given)

@@ -23,8 +23,8 @@ def pass_at_1_against_lag(comparison: Comparison, path: Path) -> None:
     names = sorted({row.objective for row in comparison.rows})
     for i, name in enumerate(names):
         _line(axes, name, [row for row in comparison.rows if row.objective == name], i)
-    if comparison.base.scores:
-        _mark_base(axes, comparison.base.scores["pass@1"].mean)
+    if comparison.base_scores:
+        _mark_base(axes, comparison.base_scores["pass@1"].mean)
     lags = sorted({lag for row in comparison.rows if (lag := constant_lag(row.lag)) is not None})
     axes.set_xticks([np.log2(1 + lag) for lag in lags], [str(lag) for lag in lags])
     axes.set_xlabel("lag (optimizer updates)")

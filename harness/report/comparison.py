@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from .. import store
+from ..evaluate.collapse import Collapse
 from ..evaluate.passk import Estimate, mean_interval
 from ..types import InputError
 
-COLLAPSE_FRACTION = 0.5  # of the base model's pass@1: a seed that ends below has collapsed
+CONVENTIONS = ("advantage", "aggregate", "denominator")  # what stands around an objective's formula
 BEHAVIOR_FIELDS = ("behavior_logprobs", "proximal_logprobs")  # what a current-policy-only objective does without
 
 
@@ -28,6 +29,18 @@ class Cell:
     reads: tuple[str, ...]
     scores: Mapping[str, Estimate]  # by metric
     failure: str | None
+    updates: int
+    conventions: Mapping[str, str]  # advantage, aggregate and denominator that it was trained with
+    paper: Mapping[str, str]  # those that its objective declares
+    score_of_base: float  # below this share of the base model's pass@1 it has collapsed
+    told_collapse: Collapse | None  # by the rules over its updates
+
+    def collapse(self, base: float | None) -> Collapse | None:
+        """What the updates told, or else that the final score is too far below the base model's pass@1."""
+        if self.told_collapse or not self.scores or base is None:
+            return self.told_collapse
+        score, limit = self.scores["pass@1"].mean, self.score_of_base * base
+        return Collapse("score", self.updates, score, limit) if score < limit else None
 
 
 @dataclass(frozen=True)
@@ -42,22 +55,25 @@ class Row:
     failed: int
     unfinished: int
     change_from_lag_0: Estimate | None  # over the seeds that both lags have
-    collapsed_seeds: int
+    collapses: Mapping[int, Collapse]  # by seed
     behavior_fields: tuple[str, ...]
     reasons: tuple[str, ...]
+    conventions: Mapping[str, str]
+    paper: Mapping[str, str]
 
     @property
     def collapsed(self) -> bool:
-        """At least half of the seeds ended below half of the base model's pass@1."""
-        return self.seeds > 0 and 2 * self.collapsed_seeds >= self.seeds
+        """At least half of the seeds that came to an end have collapsed."""
+        return bool(self.collapses) and 2 * len(self.collapses) >= self.seeds + self.failed
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a leaderboard shows. `base` has no scores until the base model has been evaluated."""
+    """What a leaderboard shows. `base_scores` is empty until the base model has been evaluated."""
 
     name: str
-    base: Cell
+    base_scores: Mapping[str, Estimate]
+    base_failure: str | None
     rows: tuple[Row, ...]
 
 
@@ -73,19 +89,22 @@ def compare(folder: Path) -> Comparison:
     if not runs:
         raise InputError(f"{folder} holds no cells (*/{store.RUN}); expected the folder that `lagbench run` printed")
     cells = [_read_cell(path.parent) for path in runs]
-    base = next((cell for cell in cells if cell.objective is None), Cell(None, "sync", 0, (), {}, None))
+    base = next((cell for cell in cells if cell.objective is None), None)
     by_row: dict[tuple[str, str], list[Cell]] = defaultdict(list)
     for cell in cells:
         if cell.objective is not None:
             by_row[cell.objective, cell.lag].append(cell)
     at_zero = {objective: group for (objective, lag), group in by_row.items() if constant_lag(lag) == 0}
-    rows = [_row(group, at_zero.get(objective, []), base) for (objective, _), group in by_row.items()]
-    return Comparison(folder.resolve().name, base, tuple(sorted(rows, key=_order)))
+    base_scores = base.scores if base else {}
+    rows = [_row(group, at_zero.get(objective, []), base_scores) for (objective, _), group in by_row.items()]
+    failure = base.failure if base else None
+    return Comparison(folder.resolve().name, base_scores, failure, tuple(sorted(rows, key=_order)))
 
 
 def _read_cell(folder: Path) -> Cell:
     run, result = store.read_json(folder / store.RUN), store.read_json(folder / store.RESULT)
     failed = None if result else store.read_json(folder / store.FAILED)
+    told = (result or failed or {}).get("collapse")
     try:
         return Cell(
             objective=run["objective"],
@@ -94,6 +113,11 @@ def _read_cell(folder: Path) -> Cell:
             reads=tuple(run["reads"]),
             scores={name: Estimate(**value) for name, value in result["scores"].items()} if result else {},
             failure=failed["reason"] if failed else None,
+            updates=run["updates"],
+            conventions={key: run[key] for key in CONVENTIONS},
+            paper=run["paper"],
+            score_of_base=run["collapse"]["score_of_base"],
+            told_collapse=Collapse(**told) if told else None,
         )
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder} is not of this version of lagbench ({error!r}); run the suite again") from None
@@ -104,10 +128,11 @@ def _order(row: Row) -> tuple[Any, ...]:
     return (row.objective, lag is None, lag or 0, row.lag)
 
 
-def _row(group: list[Cell], at_zero: list[Cell], base: Cell) -> Row:
+def _row(group: list[Cell], at_zero: list[Cell], base_scores: Mapping[str, Estimate]) -> Row:
     finished = [cell for cell in group if cell.scores]
     failed = sum(cell.failure is not None for cell in group)
-    collapse_below = COLLAPSE_FRACTION * base.scores["pass@1"].mean if base.scores else 0.0
+    base_score = base_scores["pass@1"].mean if base_scores else None
+    collapses = {cell.seed: found for cell in group if (found := cell.collapse(base_score))}
     return Row(
         objective=group[0].objective or "",
         lag=group[0].lag,
@@ -117,9 +142,11 @@ def _row(group: list[Cell], at_zero: list[Cell], base: Cell) -> Row:
         failed=failed,
         unfinished=len(group) - len(finished) - failed,
         change_from_lag_0=_paired_change(finished, at_zero),
-        collapsed_seeds=sum(cell.scores["pass@1"].mean < collapse_below for cell in finished),
+        collapses=dict(sorted(collapses.items())),
         behavior_fields=tuple(name for name in BEHAVIOR_FIELDS if name in group[0].reads),
         reasons=tuple(sorted({cell.failure for cell in group if cell.failure})),
+        conventions=group[0].conventions,
+        paper=group[0].paper,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import math
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from ..evaluate.collapse import Collapse
 from ..evaluate.passk import Estimate
-from .comparison import COLLAPSE_FRACTION, Comparison, Row, constant_lag
+from .comparison import CONVENTIONS, Comparison, Row, constant_lag
 
 TEXT_COLUMNS = ("objective", "reads", "note")
 
@@ -24,7 +26,7 @@ def records(comparison: Comparison) -> list[dict[str, Any]]:
 def _record(row: Row, comparison: Comparison) -> dict[str, Any]:
     lag, last = constant_lag(row.lag), _largest(comparison)
     pass_at_1, pass_at_last = row.scores.get("pass@1"), row.scores.get(last)
-    base = comparison.base.scores.get("pass@1")
+    base = comparison.base_scores.get("pass@1")
     return {
         "objective": row.objective,
         "lag": row.lag if lag is None else lag,
@@ -39,11 +41,14 @@ def _record(row: Row, comparison: Comparison) -> dict[str, Any]:
         "change_from_lag_0": row.change_from_lag_0.mean if row.change_from_lag_0 else None,
         **_bounds("change_", row.change_from_lag_0),
         "collapsed": row.collapsed,
-        "collapsed_seeds": row.collapsed_seeds,
+        "collapsed_seeds": len(row.collapses),
+        "collapses": [{"seed": seed} | dataclasses.asdict(found) for seed, found in row.collapses.items()],
         "failed": row.failed,
         "unfinished": row.unfinished,
         "behavior_fields": list(row.behavior_fields),
         "reasons": list(row.reasons),
+        **row.conventions,
+        **{f"paper_{key}": value for key, value in row.paper.items()},
     }
 
 
@@ -55,13 +60,13 @@ def _bounds(prefix: str, estimate: Estimate | None) -> dict[str, float | None]:
 
 def _largest(comparison: Comparison) -> str:
     """The pass@k of the largest k that anything was scored with."""
-    everything = [comparison.base.scores, *(row.scores for row in comparison.rows)]
+    everything = [comparison.base_scores, *(row.scores for row in comparison.rows)]
     scored = {metric for scores in everything for metric in scores}
     return max(scored, key=lambda metric: int(metric.partition("@")[2]), default="pass@1")
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
-    base = {metric: {"mean": e.mean, "low": e.low, "high": e.high} for metric, e in comparison.base.scores.items()}
+    base = {metric: {"mean": e.mean, "low": e.low, "high": e.high} for metric, e in comparison.base_scores.items()}
     return {"suite": comparison.name, "base": base, "cells": records(comparison)}
 
 
@@ -71,7 +76,7 @@ def to_csv(comparison: Comparison) -> str:
     writer = csv.DictWriter(text, list(rows[0]) if rows else ["objective"], lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({key: "; ".join(v) if isinstance(v, list) else v for key, v in row.items()})
+        writer.writerow({key: "; ".join(map(str, v)) if isinstance(v, list) else v for key, v in row.items()})
     return text.getvalue()
 
 
@@ -80,7 +85,7 @@ def _texts(row: Row, last: str) -> dict[str, str]:
     pass_at_1, lag = row.scores.get("pass@1"), constant_lag(row.lag)
     known = pass_at_1 is not None and not math.isnan(pass_at_1.low)
     counts = ((row.failed, "failed"), (row.unfinished, "unfinished"))
-    remarks = [f"collapsed {row.collapsed_seeds}/{row.seeds}"] if row.collapsed_seeds else []
+    remarks = [f"collapsed {len(row.collapses)}/{row.seeds + row.failed}"] if row.collapses else []
     remarks += [f"{count} {what}" for count, what in counts if count]
     return {
         "objective": row.objective,
@@ -97,19 +102,50 @@ def _texts(row: Row, last: str) -> dict[str, str]:
 
 def notes(comparison: Comparison) -> list[str]:
     """What a reader has to know to read the table, and why cells failed."""
-    base = comparison.base.scores.get("pass@1")
+    base = comparison.base_scores.get("pass@1")
     over = sorted({row.interval_over for row in comparison.rows if row.seeds})
     lines = [
         f"Held-out pass@1 of the base model: {base.mean:.3f} (95 % CI over problems {base.low:.3f}-{base.high:.3f})."
         if base
-        else f"The base model has not been evaluated: {comparison.base.failure or 'run the suite again, it goes on'}."
+        else f"The base model has not been evaluated: {comparison.base_failure or 'run the suite again, it goes on'}."
     ]
     if "problems" in over:
         lines.append("One seed: Student t intervals over problems, which say nothing about other seeds.")
     if "seeds" in over:
         lines.append("Several seeds: Student t intervals over seeds, on this fixed set of held-out problems.")
-    lines.append(f"Lag in optimizer updates. Collapsed: ends below {COLLAPSE_FRACTION:g} of the base model's pass@1.")
-    return lines + [f"{row.objective} at {row.lag}: {reason}" for row in comparison.rows for reason in row.reasons]
+    lines += ["Lag in optimizer updates.", *conventions(comparison)]
+    for row in comparison.rows:
+        where = f"{row.objective} at {row.lag}"
+        lines += [f"{where}, seed {seed}: collapsed, {told(found)}" for seed, found in row.collapses.items()]
+        lines += [f"{where}: {reason}" for reason in row.reasons]
+    return lines
+
+
+def told(collapse: Collapse) -> str:
+    """A collapse in words."""
+    if collapse.value is None or collapse.limit is None:
+        return f"{collapse.reason} at update {collapse.update}"
+    return f"{collapse.reason} {collapse.value:.3g}, limit {collapse.limit:.3g}, at update {collapse.update}"
+
+
+def conventions(comparison: Comparison) -> list[str]:
+    """One line for each of advantage, aggregate and denominator: what applied, and whose paper says otherwise."""
+    lines = []
+    for key in CONVENTIONS:
+        applied = {row.objective: row.conventions[key] for row in comparison.rows}
+        if len(set(applied.values())) > 1:
+            lines.append(f"{key.capitalize()} of each objective's paper: {_by_value(applied)}.")
+            continue
+        others = {row.objective: row.paper[key] for row in comparison.rows if row.paper[key] != row.conventions[key]}
+        differs = f"; their papers use {_by_value(others)}" if others else ""
+        lines += [f"{key.capitalize()} of all objectives: {value}{differs}." for value in set(applied.values())]
+    return lines
+
+
+def _by_value(names: dict[str, str]) -> str:
+    """`value (name, name), value (name)` of a dictionary from name to value."""
+    values = sorted(set(names.values()))
+    return ", ".join(f"{v} ({', '.join(name for name, value in names.items() if value == v)})" for v in values)
 
 
 def to_markdown(comparison: Comparison) -> str:

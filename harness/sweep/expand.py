@@ -6,13 +6,16 @@ from typing import Any
 
 from ..config import Run, Settings, Suite, validated
 from ..lag import make_plan
-from ..learn.advantages import ADVANTAGES
-from ..learn.aggregate import AGGREGATES
+from ..learn.advantages import make_advantage
+from ..learn.aggregate import make_aggregate
 from ..models import locate
 from ..models.load import context_length, load_tokenizer
-from ..registry import OBJECTIVES, did_you_mean, load_task
+from ..registry import OBJECTIVES, Entry, did_you_mean, load_task
 from ..rollout.text import Codec
 from ..types import InputError, Task
+
+PAPER = "paper"  # stands for what each objective's own paper uses
+CONVENTIONS = ("advantage", "aggregate", "denominator")  # what stands around an objective's formula
 
 
 def cells(suite: Suite) -> list[Run]:
@@ -22,10 +25,19 @@ def cells(suite: Suite) -> list[Run]:
     for seed in suite.seeds:
         for lag in suite.lags:
             for name in suite.objectives:
-                hyperparameters = OBJECTIVES.get(name).check_options(suite.hyperparameters.get(name, {}))
+                entry = OBJECTIVES.get(name)
+                hyperparameters = entry.check_options(suite.hyperparameters.get(name, {}))
                 cell = {"objective": name, "hyperparameters": hyperparameters, "lag": lag, "seed": seed}
-                runs.append(validated(Run, shared | cell))
+                runs.append(validated(Run, shared | conventions(suite, entry) | cell))
     return runs
+
+
+def conventions(suite: Settings, entry: Entry) -> dict[str, str]:
+    """Advantage, aggregate and denominator of an objective: the suite's, or those of its paper where it says so."""
+    return {
+        key: getattr(entry.conventions, key) if getattr(suite, key) == PAPER else getattr(suite, key)
+        for key in CONVENTIONS
+    }
 
 
 def check(suite: Suite) -> Task:
@@ -37,12 +49,10 @@ def check(suite: Suite) -> Task:
             )
     for lag in suite.lags:
         make_plan(lag, suite.updates, suite.prompts_per_update)
-    for key, known in (("advantage", ADVANTAGES), ("aggregate", AGGREGATES)):
-        value = getattr(suite, key)
-        if value not in known:
-            raise InputError(
-                f"{key}={value!r} is unknown{did_you_mean(value, known)}; expected one of {', '.join(known)}"
-            )
+    for name in suite.objectives:
+        around = conventions(suite, OBJECTIVES.get(name))
+        make_advantage(around["advantage"])
+        make_aggregate(around["aggregate"], suite.max_tokens)
     task = task_of(suite)
     if not task.train:
         raise InputError(f"task {suite.task}: no problems to train on")

@@ -15,7 +15,7 @@ from ..registry import OBJECTIVES
 from ..types import InputError
 from .cell import Execution
 from .executor import run_cells
-from .expand import cells, check
+from .expand import CONVENTIONS, cells, check
 from .progress import Display
 from .provenance import data_digest
 
@@ -54,9 +54,13 @@ def claim(runs: list[Run], inputs: dict[str, str], folder: Path) -> None:
 
 
 def describe(run: Run) -> dict[str, Any]:
-    """A cell's configuration, its id, and what its objective reads."""
-    reads = OBJECTIVES.get(run.objective).reads if run.objective else ()
-    return {"id": run.id, "reads": list(reads), **run.model_dump(mode="json")}
+    """A cell's configuration, its id, what its objective reads and what its paper uses around the formula."""
+    described: dict[str, Any] = {"id": run.id, "reads": [], "paper": {}, **run.model_dump(mode="json")}
+    if run.objective is not None:
+        entry = OBJECTIVES.get(run.objective)
+        paper = {key: getattr(entry.conventions, key) for key in CONVENTIONS}
+        described |= {"reads": list(entry.reads), "paper": paper}
+    return described
 
 
 def run_missing(runs: list[Run], folder: Path, how: Execution) -> int:

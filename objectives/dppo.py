@@ -1,0 +1,49 @@
+"""DPPO, divergence PPO: a trust region by the probability a token gained or lost, not by its ratio.
+
+    keep_it = not (A_i > 0 and pi - mu > high) and not (A_i < 0 and mu - pi > low)             divergence="tv"
+    keep_it = not (KL_it > kl and the token has moved in the direction of A_i)                 divergence="kl"
+    loss_it = -r_it A_i keep_it,   r_it = pi(y_it) / mu(y_it)
+    KL_it   = mu log(mu / pi) + (1 - mu) log((1 - mu) / (1 - pi)) of the token's probability
+
+A ratio clip removes rare tokens after tiny changes and lets frequent ones move far; the binary total variation treats
+both by what they change. The gradient weight is r where kept. Thresholds 0.2 and 0.2, 0.05 for the KL, as in SkyRL and
+prime-rl. prime-rl's default loss is this plus `log_ratio_penalty=1e-3`, a squared log-ratio on all tokens, removed ones
+included. Its `ipo` is the symmetric form with 0.1 and not Identity-PO.
+
+Source: arXiv 2602.04879
+"""
+
+from typing import Literal
+
+from torch import Tensor
+
+from lagbench import Loss, objective
+
+from .arithmetic import log_ratio
+
+EPS = 1e-8
+
+
+@objective(aggregate="token_mean")
+def dppo(
+    logprobs: Tensor,
+    behavior_logprobs: Tensor,
+    advantages: Tensor,
+    mask: Tensor,
+    *,
+    low: float = 0.2,
+    high: float = 0.2,
+    kl: float = 0.05,
+    divergence: Literal["tv", "kl"] = "tv",
+    log_ratio_penalty: float = 0.0,
+) -> Loss:
+    """Unclipped ratio on tokens whose probability has not moved too far in the advantage's direction."""
+    d = log_ratio(logprobs, behavior_logprobs, mask)  # [B, T]
+    pi, mu = logprobs.detach().exp(), behavior_logprobs.exp()  # [B, T]
+    up, down = (advantages > 0)[:, None], (advantages < 0)[:, None]  # [B, 1]
+    if divergence == "tv":
+        removed = (up & (pi - mu > high)) | (down & (mu - pi > low))  # [B, T]
+    else:
+        far = -mu * d.detach() + (1 - mu) * ((1 - mu + EPS) / (1 - pi + EPS)).log() > kl  # [B, T]
+        removed = far & ((up & (pi > mu)) | (down & (pi < mu)))  # [B, T]
+    return Loss(-d.exp() * advantages[:, None] * ~removed + log_ratio_penalty * d**2)

@@ -1,0 +1,25 @@
+"""OPMD, online policy mirror descent in its simple form: REINFORCE against the group's soft maximum.
+
+    loss_it = -A_i log pi(y_it) / (1 + tau),   A_i = R_i - tau log mean exp(R / tau)
+
+The gradient weight is 1 / (1 + tau), which acts as a smaller learning rate; what differs is the advantage, the shared
+estimator `opmd` (its tau is set there: `opmd:0.5`), whose baseline lies above the mean, so that it does not sum to
+zero. Trinity-RFT adds a squared log-ratio to the reference policy at the level of the algorithm, absent here.
+
+Source: Trinity-RFT, arXiv 2505.17826
+"""
+
+from torch import Tensor
+
+from lagbench import Loss, objective
+
+
+def weight(tau: float) -> float:
+    """1 / (1 + tau)."""
+    return 1 / (1 + tau)
+
+
+@objective(advantage="opmd", aggregate="token_mean", on_policy_weight=weight)
+def opmd(logprobs: Tensor, advantages: Tensor, *, tau: float = 1.0) -> Loss:
+    """Naive policy gradient over 1 + tau, with a soft maximum of the rewards as baseline."""
+    return Loss(-advantages[:, None] * logprobs / (1 + tau))  # [B, T]

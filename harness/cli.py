@@ -144,6 +144,80 @@ def check(
 
 
 @app.command()
+def probe(
+    suite: Annotated[str, typer.Argument(help="A packaged suite (lagbench list suites) or a .toml file.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Override any key of the suite.")
+    ] = None,
+    lags: Annotated[str, typer.Option(help="Ages of the stale batches, in updates.")] = "0,1,2,4,8,16,32,64",
+    history: Annotated[
+        str, typer.Option(metavar="OBJECTIVE", help="Trains the history, at lag 0, and is the reference.")
+    ] = "policy_gradient",
+    batches: Annotated[int, typer.Option(help="Stale batches at each lag, whose gradients are averaged.")] = 8,
+    fresh: Annotated[int, typer.Option(help="Fresh batches behind the reference gradient.")] = 64,
+    results: Annotated[
+        Path | None, typer.Option(help="Where the seeds go; by default results/runs/probe-SUITE-DIGEST.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Seeds at a time; by default one per core.")] = None,
+) -> None:
+    """Compare every objective's gradient on stale responses with the on-policy gradient.
+
+    Trains one history per seed at lag 0, keeps responses of its earlier versions, and at its end
+    measures cosine and norm of each objective's gradient on them. Minutes instead of a sweep.
+
+    lagbench probe quick objectives=all seeds=0,1,2
+    """
+    from .config import load_suite
+
+    chosen = load_suite(suite, overrides or [])
+    ages = _ages(lags)
+    from .probe.fidelity import Probe
+    from .probe.run import run_probe
+    from .report.fidelity import notes, read_fidelity, to_terminal, write_fidelity
+    from .store import REPORT
+    from .sweep.executor import default_workers
+
+    command = shlex.join(["lagbench", *sys.argv[1:]])
+    plan = Probe(ages, batches, fresh)
+    try:
+        folder = run_probe(chosen, history, plan, results, workers or default_workers(), command)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on with the seeds that are missing", file=sys.stderr)
+        raise typer.Exit(130) from None
+    fidelity = read_fidelity(folder)
+    write_fidelity(fidelity, folder / REPORT)
+    _print_table(to_terminal(fidelity), notes(fidelity), folder / REPORT)
+
+
+def _ages(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        raise InputError(f"--lags {text!r} is not valid: expected whole numbers, as in 0,1,8") from None
+
+
+new = typer.Typer(no_args_is_help=True, help="Start a package of your own.")
+app.add_typer(new, name="new")
+
+
+@new.command("objective")
+def new_objective_(
+    name: Annotated[str, typer.Argument(help="Its name, a Python name in lower case.")],
+    folder: Annotated[Path | None, typer.Option(help="Where to write it; by default lagbench-NAME.")] = None,
+) -> None:
+    """Write a small installable package with an objective: its function, entry point and tests.
+
+    lagbench new objective truncated_is
+    """
+    from .scaffold import new_objective
+
+    target = folder or Path(f"lagbench-{name.replace('_', '-')}")
+    for path in new_objective(name, target):
+        print(f"wrote {path}")
+    print(f"Next: pip install -e {target} && lagbench check {name} && pytest {target}")
+
+
+@app.command()
 def convert_gguf(
     source: Annotated[Path, typer.Argument(help="A .gguf file.")],
     folder: Annotated[Path, typer.Argument(help="The Hugging Face folder to write.")],
@@ -156,8 +230,6 @@ def convert_gguf(
 
 
 def _print_report(folder: Path) -> None:
-    from rich.console import Console
-
     from .report.comparison import compare
     from .report.tables import notes, to_terminal
     from .report.write import write_report
@@ -165,12 +237,18 @@ def _print_report(folder: Path) -> None:
 
     comparison = compare(folder)
     write_report(comparison, folder / REPORT)
+    _print_table(to_terminal(comparison), notes(comparison), folder / REPORT)
+
+
+def _print_table(table: Any, notes: list[str], report: Path) -> None:
+    from rich.console import Console
+
     console = Console()
-    console = console if console.is_terminal else Console(width=100)
-    console.print(to_terminal(comparison))
-    for line in notes(comparison):
+    console = console if console.is_terminal else Console(width=120)
+    console.print(table)
+    for line in notes:
         print(line)
-    print(f"Report: {folder / REPORT}")
+    print(f"Report: {report}")
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:

@@ -22,7 +22,7 @@ from .types import Batch, Conventions, InputError, Loss, Task
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 BATCH_FIELDS = tuple(f.name for f in dataclasses.fields(Batch))
-THIS_PROCESS = "(this process)"  # where an entry comes from that no distribution announces
+THIS_PROCESS = "this process"  # where an entry comes from that no distribution announces
 NO_CONVENTIONS = Conventions()  # of whoever states none, and of tasks
 STRICT = ConfigDict(strict=True, validate_default=True, protected_namespaces=())
 

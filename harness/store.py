@@ -13,6 +13,11 @@ results/runs/quick-1a2b3c4d/            one suite
         result.json                     scores and digests; its presence means finished
         failed.json                     instead of it: the reason
     report/                             leaderboard and picture
+
+results/runs/probe-quick-1a2b3c4d/      one probe
+    probe.json                          its settings, command, versions, hardware
+    seed0.json                          one per seed: cosine and norm ratio by objective and lag
+    report/                             tables and picture
 """
 
 from __future__ import annotations
@@ -27,7 +32,13 @@ from .types import InputError
 
 RUN, ENVIRONMENT, PLAN, METRICS = "run.json", "environment.json", "plan.json", "metrics.jsonl"
 CHECKPOINT, ATTEMPTS, MODEL, RESULT, FAILED = "checkpoint.pt", "attempts.jsonl", "model", "result.json", "failed.json"
+PROBE = "probe.json"
 COMMANDS, REPORT, LOCK = "commands.jsonl", "report", ".lock"
+
+
+def seed_file(seed: int) -> str:
+    """Of one seed of a probe."""
+    return f"seed{seed}.json"
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

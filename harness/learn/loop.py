@@ -19,14 +19,14 @@ from ..lag import LagPlan
 from ..registry import Entry, apply_objective
 from ..rollout import TRAINING, Noise, Sampler
 from ..rollout.text import Codec
-from ..types import NonFinite, Problem, Rollouts
+from ..types import Batch, Loss, NonFinite, Problem, Rollouts
 from ..verify import Verifier
 from . import checkpoint
 from .advantages import make_advantage
 from .aggregate import make_aggregate, reduced, reduced_by_sign
 from .collate import assemble, collate, groups_of, realized_source
 from .diagnostics import measure
-from .policy import Policy, sequences
+from .policy import Forward, Policy, sequences
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,28 @@ def learn(trainer: Trainer, objective: Entry, update: int, rollouts: Rollouts) -
     source = realized_source(trainer.plan, update, rollouts)
     rewards = grade(trainer, trainer.asked(update), rollouts)  # [B]
     forward = policy.forward(sequences(rollouts, trainer.codec.pad_id, policy.device))
+    found = differentiate(run, objective, update, rollouts, forward, rewards)
+    forward.backward(found.gradient)
+    step = policy.step(found.loss.step_scale)
+    measured = measure(found.batch, rollouts, forward.entropy, found.gradient, (found.total, *found.parts), step)
+    return {"update": update, **measured, "objective": found.loss.metrics, "source": source}
+
+
+@dataclass(frozen=True)
+class Differentiated:
+    """An objective's loss on a batch, its scalar, the parts of it by sign of the advantage, and dL/dlogprobs [B, T]."""
+
+    batch: Batch
+    loss: Loss
+    total: float
+    parts: tuple[float, float]
+    gradient: Tensor
+
+
+def differentiate(
+    run: Run, objective: Entry, update: int, rollouts: Rollouts, forward: Forward, rewards: Tensor
+) -> Differentiated:
+    """The objective with the hyperparameters and conventions of `run` on one batch, differentiated; or NonFinite."""
     advantages = make_advantage(run.advantage)(rewards, groups_of(rollouts))  # [B]
     batch = collate(rollouts, update, forward.logprobs, rewards, advantages)
     aggregate = make_aggregate(run.aggregate, run.max_tokens)
@@ -88,11 +110,8 @@ def learn(trainer: Trainer, objective: Entry, update: int, rollouts: Rollouts) -
     total = reduced(loss, batch.mask, aggregate, run.denominator)
     (gradient,) = torch.autograd.grad(total, forward.logprobs)
     require_finite(objective, update, total, gradient[batch.mask])
-    forward.backward(gradient)
-    step = policy.step(loss.step_scale)
     parts = reduced_by_sign(loss, batch.advantages, batch.mask, aggregate, run.denominator)
-    measured = measure(batch, rollouts, forward.entropy, gradient, (total.item(), *parts), step)
-    return {"update": update, **measured, "objective": loss.metrics, "source": source}
+    return Differentiated(batch, loss, total.item(), parts, gradient)
 
 
 def require_finite(objective: Entry, update: int, total: Tensor, gradient: Tensor) -> None:

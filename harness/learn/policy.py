@@ -162,8 +162,10 @@ class Forward:
         self.logprobs = torch.cat([logprobs.detach() for logprobs, _ in passes]).requires_grad_()  # [B, T], a leaf
         self.entropy = torch.cat([entropy for _, entropy in passes])  # [B, T]
 
-    def backward(self, gradient: Tensor) -> None:
+    def backward(self, gradient: Tensor, again: bool = False) -> None:
         """Accumulate the weights' gradient from dL/dlogprobs [B, T]; its entries off the mask are ignored.
+
+        `again` says that it will be called once more for this forward pass.
 
         A micro-batch whose gradient is all zero (groups of equal rewards) is passed over, but for the first: weights
         without a gradient would be passed over by the optimizer, momentum included.
@@ -173,4 +175,4 @@ class Forward:
             if i and not given.any():
                 continue
             logprobs = self.policy.logprobs(part)[0] if self._kept is None else self._kept
-            logprobs.backward(given)
+            logprobs.backward(given, retain_graph=again and self._kept is not None)

@@ -1,0 +1,32 @@
+"""New plug-in packages from templates: `lagbench new objective NAME`."""
+
+from __future__ import annotations
+
+import keyword
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from ..registry import OBJECTIVES
+from ..types import InputError
+
+TEMPLATES = Path(str(files("lagbench.harness.scaffold"))) / "objective"
+
+
+def new_objective(name: str, folder: Path) -> list[Path]:
+    """Write an installable package with the objective `name` into `folder`, which must not exist; its files."""
+    if not name.isidentifier() or keyword.iskeyword(name) or name != name.lower():
+        raise InputError(f"{name!r} cannot name an objective: expected a Python name in lower case, as in truncated_is")
+    known = OBJECTIVES.all().get(name)
+    if known:
+        raise InputError(f"an objective {name!r} is registered already, by {known.distribution}; choose another name")
+    if folder.exists():
+        raise InputError(f"{folder} exists; remove it or choose another --folder")
+    folder.mkdir(parents=True)
+    written = []
+    for template in sorted(TEMPLATES.glob("*.template")):
+        path = folder / Template(template.stem.replace("NAME", "$name")).substitute(name=name)
+        text = Template(template.read_text()).substitute(name=name, dashed=name.replace("_", "-"))
+        path.write_text(text)
+        written.append(path)
+    return written

@@ -28,8 +28,8 @@ check: install  ## lint, formatting, types, import contracts
 model: install  ## make the embedded model again
 	$(BIN)/python -m lagbench.harness.models.recipe
 
-docs: install  ## write docs/objectives.md again from the registry
-	$(BIN)/lagbench list objectives --markdown > docs/objectives.md
+docs: install  ## write the pages in docs/ again that are made from the code
+	for kind in objectives diagnostics collapse; do $(BIN)/lagbench list $$kind --markdown > docs/$$kind.md; done
 
 parity: install  ## compare the objectives with TRL's own losses
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[parity]'

@@ -253,12 +253,12 @@ def _print_table(table: Any, notes: list[str], report: Path) -> None:
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:
     """A block for each row: its name and what it is on the first line, the rest below."""
+    width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
-        name, description = row["name"], row["description"]
-        print(f"{name:20} {description}".rstrip())
+        print(f"{row['name']:{width}} {row['description']}".rstrip())
         for key, value in row.items():
             if key not in ("name", "description", "page") and value not in ("", {}, []):
-                print(f"{'':20} {key}: {_text(value)}")
+                print(f"{'':{width}} {key}: {_text(value)}")
 
 
 def _text(value: Any) -> str:

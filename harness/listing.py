@@ -76,10 +76,7 @@ def collapse() -> list[dict[str, Any]]:
         {"name": f"collapse.{name}", "default": field.get_default(), "description": field.description or ""}
         for name, field in CollapseRules.model_fields.items()
     ]
-    return [
-        {"name": "collapse", "description": "When a run has collapsed, and why.", "page": rules.__doc__},
-        *thresholds,
-    ]
+    return [{"name": "rules", "description": "", "page": inspect.cleandoc(rules.__doc__ or "")}, *thresholds]
 
 
 def diagnostics() -> list[dict[str, Any]]:

@@ -66,7 +66,7 @@ def test_reward_below_the_base_without_a_better_time() -> None:
         {"reward": np.concatenate([np.linspace(0.2, 0.6, 50), np.full(50, 0.4)])},  # loses a third
         {"reward": noisy(np.full(U, 0.04), 0.01).clip(0)},  # too small to fall: drops below 0.05 are noise
         {"entropy": np.linspace(0.4, 0.05, U)},  # sharpens
-        {"entropy": np.full(U, 0.001)},  # was sharp to begin with
+        {"entropy": np.linspace(0.002, 0.001, U)},  # was sharp to begin with
         {"gradient_norm": noisy(np.linspace(0.5, 5.0, U), 0.5)},
         {"gradient_norm": np.where(np.arange(U) == 50, 40.0, 0.5)},  # one spike
         {"nll": np.linspace(0.4, 1.1, U)},

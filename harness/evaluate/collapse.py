@@ -9,7 +9,7 @@ responses trained on, so under lag k a cliff shows up to k updates late.
 |---|---|
 | reward_of_best | mean reward below `reward_of_best` times its own best so far, and at least `reward_drop` below it |
 | reward_of_base | mean reward below `reward_of_base` times its start, and at least `reward_drop` below it |
-| entropy | mean entropy below `entropy_floor` nats, or below its start where that is lower |
+| entropy | mean entropy below `entropy_floor` nats, having started above it |
 | gradient | mean gradient norm above `gradient_growth` times its start |
 | nll | mean NLL of the responses trained on above `nll_growth` times its start |
 | truncation | share of truncated responses more than `truncated_rise` above its start |
@@ -54,7 +54,7 @@ def find_collapse(rows: Sequence[Mapping[str, Any]], rules: CollapseRules) -> Co
     limits = {
         "reward_of_best": (reward, np.less, np.minimum(rules.reward_of_best * best, best - rules.reward_drop)),
         "reward_of_base": (reward, np.less, min(rules.reward_of_base * reward[0], reward[0] - rules.reward_drop)),
-        "entropy": (entropy, np.less, min(rules.entropy_floor, entropy[0])),
+        "entropy": (entropy, np.less, rules.entropy_floor if entropy[0] >= rules.entropy_floor else -np.inf),
         "gradient": (gradient, np.greater, rules.gradient_growth * gradient[0]),
         "nll": (nll, np.greater, rules.nll_growth * nll[0]),
         "truncation": (truncated, np.greater, rules.truncated_rise + truncated[0]),

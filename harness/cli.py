@@ -106,7 +106,7 @@ def list_(
     ] = False,
 ) -> None:
     """List objectives, tasks, suites, lag schedules, the settings of a suite, or what is measured."""
-    from .listing import LISTINGS, markdown
+    from .listing import LISTINGS, markdown, preface
 
     if as_markdown:
         print(markdown(kind.value), end="")
@@ -115,6 +115,8 @@ def list_(
     if as_json:
         print(json.dumps(rows, indent=1))
     else:
+        if text := preface(kind.value):
+            print(f"{text}\n")
         _print_rows(rows)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from pydantic_core import to_jsonable_python
@@ -69,14 +70,11 @@ def settings() -> list[dict[str, Any]]:
 
 
 def collapse() -> list[dict[str, Any]]:
-    """The thresholds of the collapse verdict, each with its default and meaning, below the rules they belong to."""
-    from .evaluate import collapse as rules
-
-    thresholds = [
+    """The thresholds of the collapse verdict, each with its default and meaning."""
+    return [
         {"name": f"collapse.{name}", "default": field.get_default(), "description": field.description or ""}
         for name, field in CollapseRules.model_fields.items()
     ]
-    return [{"name": "rules", "description": "", "page": inspect.cleandoc(rules.__doc__ or "")}, *thresholds]
 
 
 def diagnostics() -> list[dict[str, Any]]:
@@ -86,31 +84,43 @@ def diagnostics() -> list[dict[str, Any]]:
     return [{"name": name, "description": description} for name, description in measurements.DIAGNOSTICS.items()]
 
 
+LISTINGS: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    f.__name__: f for f in (objectives, tasks, suites, lags, settings, collapse, diagnostics)
+}
+
+
+def preface(kind: str) -> str:
+    """What a reader needs before the rows of a listing: rules, symbols. Empty for most."""
+    homes = {"collapse": "evaluate.collapse", "diagnostics": "learn.diagnostics"}
+    if kind not in homes:
+        return ""
+    return inspect.cleandoc(import_module(f".{homes[kind]}", __package__).__doc__ or "")
+
+
 def markdown(kind: str) -> str:
-    """A listing as a page: one section for each entry, with the page that it comes with."""
+    """A listing as a page: a table, then a section for every entry that comes with a page of its own."""
     rows = LISTINGS[kind]()
-    names = ", ".join(f"[{row['name']}](#{row['name'].replace('.', '')})" for row in rows)
-    head = f"# {kind.capitalize()}\n\nMade by `lagbench list {kind} --markdown`. {len(rows)}: {names}\n"
-    return "\n".join([head, *(_section(row) for row in rows)])
+    title = f"# {kind.capitalize()}\n\nMade by `lagbench list {kind} --markdown`."
+    parts = [title, preface(kind), _table(rows), *(_section(row) for row in rows if row.get("page"))]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    columns = [key for key in ("default", "description", "source") if key in rows[0]]
+    lines = [["name", *columns], ["---"] * (1 + len(columns))]
+    for row in rows:
+        name = f"[{row['name']}](#{row['name']})" if row.get("page") else f"`{row['name']}`"
+        lines.append([name, *(str(row[key]).replace("|", "\\|") for key in columns)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _section(row: dict[str, Any]) -> str:
-    facts = [
-        f"- {key}: {_value(value)}"
-        for key, value in row.items()
-        if key not in ("name", "description", "page", "source", "module", "function", "distribution")
-        and value not in ("", {}, [])
-    ]
-    parts = [f"## {row['name']}", row["description"], "\n".join(facts), row.get("page") or ""]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    contract = [key for key in ("reads", "hyperparameters", "options", "paper") if row.get(key)]
+    facts = "\n".join(f"- {key}: {_value(row[key])}" for key in contract)
+    return f"## {row['name']}\n\n{row['description']}\n\n{facts}\n\n{row['page']}"
 
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"`{key}={default}`" for key, default in value.items())
-    return ", ".join(f"`{part}`" for part in value) if isinstance(value, list) else f"`{value}`"
-
-
-LISTINGS: dict[str, Callable[[], list[dict[str, Any]]]] = {
-    f.__name__: f for f in (objectives, tasks, suites, lags, settings, collapse, diagnostics)
-}
+    return ", ".join(f"`{part}`" for part in value)

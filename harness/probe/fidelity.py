@@ -19,12 +19,12 @@ from torch import Tensor
 
 from ..config import Run
 from ..learn.loop import Trainer, differentiate, generate, grade, learn
-from ..learn.policy import Forward, Policy, sequences
+from ..learn.policy import Forward, Policy, cosine, sequences
 from ..registry import OBJECTIVES
 from ..rollout.noise import prompt_order
 from ..sweep.cell import assemble_trainer
 from ..sweep.expand import task_of
-from ..types import Rollouts
+from ..types import InputError, Rollouts
 from ..verify import Verifier
 
 
@@ -48,12 +48,17 @@ def probe_seed(history: Run, runs: Sequence[Run], probe: Probe, advance: Callabl
         stale = _train_and_draw(trainer, probe, advance)
         halves = _reference(trainer, probe, advance)
         reference = (halves[0] + halves[1]) / 2
+        if not reference.any():
+            raise InputError(
+                f"seed {history.seed}: the reference gradient is zero, all fresh responses to each prompt were graded "
+                "alike; raise --fresh or responses_per_prompt"
+            )
         rows = []
         for lag in probe.lags:
             for run, gradient in zip(runs, _gradients(trainer, runs, stale[lag], probe, advance), strict=True):
-                alike, ratio = compared(gradient, reference)
-                rows.append({"objective": run.objective, "lag": lag, "cosine": alike, "norm_ratio": ratio})
-    return {"seed": history.seed, "reference_agreement": compared(*halves)[0], "rows": rows}
+                measured = {"cosine": cosine([gradient], [reference]), "norm_ratio": norm_ratio(gradient, reference)}
+                rows.append({"objective": run.objective, "lag": lag, **measured})
+    return {"seed": history.seed, "reference_agreement": cosine([halves[0]], [halves[1]]), "rows": rows}
 
 
 def work_units(history: Run, probe: Probe) -> int:
@@ -61,10 +66,8 @@ def work_units(history: Run, probe: Probe) -> int:
     return history.updates + probe.fresh + probe.batches * len(probe.lags)
 
 
-def compared(gradient: Tensor, reference: Tensor) -> tuple[float, float]:
-    """Cosine with the reference (0 for a zero gradient) and ratio of the norms, of flat gradients in float64."""
-    norm, size = float(gradient.norm()), float(reference.norm())
-    return (float(gradient @ reference) / (norm * size) if norm * size > 0 else 0.0), norm / size
+def norm_ratio(gradient: Tensor, reference: Tensor) -> float:
+    return float(gradient.norm() / reference.norm())
 
 
 def _with_more_prompts(trainer: Trainer, probe: Probe) -> Trainer:

@@ -59,7 +59,7 @@ def asympo(
         scale = scale.detach()
     tokens = advantages[:, None] * nll / scale[:, None]  # [B, T]
     if rescale == "batch_mean_nll":
-        tokens = tokens * mean_nll[present].mean().detach()
+        tokens = tokens * (mean_nll.sum() / present.sum().clamp(min=1)).detach()  # an empty response has NLL 0
     return Loss(tokens, _metrics(mean_nll.detach(), advantages, present, nll_floor))
 
 

@@ -3,7 +3,7 @@
     keep_it = not (A_i > 0 and pi - mu > high) and not (A_i < 0 and mu - pi > low)             divergence="tv"
     keep_it = not (KL_it > kl and the token has moved in the direction of A_i)                 divergence="kl"
     loss_it = -r_it A_i keep_it,   r_it = pi(y_it) / mu(y_it)
-    KL_it   = mu log(mu / pi) + (1 - mu) log((1 - mu) / (1 - pi)) of the token's probability
+    KL_it   = mu log(mu / pi) + (1 - mu) log((1 - mu + 1e-8) / (1 - pi + 1e-8)) of the token's probability
 
 A ratio clip removes rare tokens after tiny changes and lets frequent ones move far; the binary total variation treats
 both by what they change. The gradient weight is r where kept. Thresholds 0.2 and 0.2, 0.05 for the KL, as in SkyRL and

@@ -2,7 +2,7 @@
 
     p_i    = exp(mean over tokens of log pi(y_it)),   q_i = exp(mean over tokens of log mu(y_it))
     E      = sum_j q_j^2 / sum_j q_j over the group of i
-    w_i    = p_i / E                                                                (the gradient flows through p_i)
+    w_i    = p_i / E, its logarithm limited to +-20                                (the gradient flows through p_i)
     loss_i = -min(w_i A_i, clip(w_i, 1 - clip_low, 1 + clip_high) A_i)
 
 One unlikely response no longer makes a huge weight: all of a group share the denominator. On policy w_i is p_i / E, not
@@ -19,12 +19,16 @@ from lagbench import Loss, objective
 
 from .arithmetic import LOG_RATIO_LIMIT, clipped_surrogate, of_group, sequence_mean, spread
 
+LOWEST = -1e30  # nats, of a response without tokens
+
 
 def group_weight(logprobs: Tensor, behavior_logprobs: Tensor, mask: Tensor, group: Tensor) -> Tensor:
     """w_i [B]."""
-    log_q = sequence_mean(behavior_logprobs, mask)  # [B]
+    log_q = sequence_mean(behavior_logprobs, mask).masked_fill(
+        ~mask.any(1), LOWEST
+    )  # [B], empty ones count for nothing
     top = of_group(log_q, group, "amax")  # [B], so that no sum underflows
-    q = (log_q - top).exp() * mask.any(1)  # [B], over the group's largest; an empty response counts for nothing
+    q = (log_q - top).exp()  # [B], over the group's largest
     log_expected = top + (of_group(q**2, group, "sum") / of_group(q, group, "sum")).log()  # [B]
     log_w = sequence_mean(logprobs, mask) - log_expected  # [B]
     return log_w.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()

@@ -10,8 +10,9 @@ weight of the others is r. Unlike a fixed clip it hardly acts while the policies
 
 `variant="areal"` is what AReaL ships (`m2_threshold`): over all tokens, whatever their advantage, the largest squares
 of the log-ratio between proximal and behavior policy are rejected until the mean of the rest is below the budget (one
-token always stays), and the loss is PPO's clip (0.2) around the proximal policy. AReaL counts only the tokens that are
-left: `denominator="kept"`. Both repositories take these statistics over a micro-batch, here it is the whole batch.
+token always stays, and ties stay together), and the loss is PPO's clip (0.2) around the proximal policy. AReaL counts
+only the tokens that are left: `denominator="kept"`. Both repositories take these statistics over a micro-batch, here it
+is the whole batch.
 
 In the authors' code the function is called `kpo_clip_...`; KPO elsewhere is Kalman policy optimization (2602.10609).
 

@@ -2,7 +2,7 @@
 
     W_i     = product over tokens of pi(y_it) / mu(y_it)
     loss_it = -sg(min(W_i, cap)) A_i log pi(y_it)
-    ESS     = (sum_i W_i)^2 / (B sum_i W_i^2)
+    ESS     = (sum_i W_i)^2 / (n sum_i W_i^2) over the n responses with tokens
     step    = learning rate times min(1, ESS / ess_base)^(1/2)
 
 The more the weights concentrate on a few responses, the smaller the step; the square root is the rule for Adam-type

@@ -34,12 +34,8 @@ PROBE = Probe(lags=(0, 1, 4), batches=2, fresh=4)
 
 def test_cosine_and_norm_ratio_by_value() -> None:
     reference = torch.tensor([3.0, 4.0])
-    for gradient, alike, ratio in (
-        ([6.0, 8.0], 1, 2),
-        ([-4.0, 3.0], 0, 1),
-        ([-0.6, -0.8], -1, 0.2),
-        ([0.0, 0.0], 0, 0),
-    ):
+    expected = (([6.0, 8.0], 1, 2), ([-4.0, 3.0], 0, 1), ([-0.6, -0.8], -1, 0.2), ([0.0, 0.0], 0, 0))
+    for gradient, alike, ratio in expected:
         assert cosine([torch.tensor(gradient)], [reference]) == pytest.approx(alike)
         assert norm_ratio(torch.tensor(gradient), reference) == pytest.approx(ratio)
     halves = ([torch.tensor([3.0]), torch.tensor([[4.0]])], [torch.tensor([4.0]), torch.tensor([[3.0]])])
@@ -134,10 +130,7 @@ def test_ages_that_are_no_numbers(lagbench) -> None:
 
 def test_a_reference_of_zero_is_told() -> None:
     """A learner of one response per prompt has no advantages."""
-    (history,) = (
-        r
-        for r in cells(load_suite("quick", [*SMALL, "objectives=grpo", "lags=0", "responses_per_prompt=1"]))
-        if r.objective
-    )
+    suite = load_suite("quick", [*SMALL, "objectives=grpo", "lags=0", "responses_per_prompt=1"])
+    (history,) = (run for run in cells(suite) if run.objective)
     with pytest.raises(InputError, match="seed 0: the reference gradient is zero"):
         probe_seed(history, [history], PROBE, lambda: None)

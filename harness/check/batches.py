@@ -18,13 +18,13 @@ SPREAD = {"proximal_logprobs": 0.1, "behavior_logprobs": 0.5}  # standard deviat
 
 
 def off_policy(advantage: str, dtype: torch.dtype = torch.float64, seed: int = 0) -> Batch:
-    """Responses of 1 to 5 tokens by policies that differ from the current one, of lag 0 to 8."""
+    """Responses of 1 to 5 tokens (one has none) by policies that differ from the current one, of lag 0 to 8."""
     generator = torch.Generator().manual_seed(seed)
     low, high = UNIFORM_NLL
     logprobs = -low - (high - low) * torch.rand(ROWS, WIDTH, generator=generator, dtype=dtype)  # [B, T]
     noise = {name: s * torch.randn(ROWS, WIDTH, generator=generator, dtype=dtype) for name, s in SPREAD.items()}
     lengths = torch.randint(1, WIDTH + 1, (ROWS, 1), generator=generator)
-    lengths[0] = WIDTH
+    lengths[0], lengths[3] = WIDTH, 0
     rewards = torch.tensor([1, 0, 0, 1, 0, 1, 1, 1, 1, 1, 1, 1], dtype=dtype)
     group = torch.arange(GROUPS).repeat_interleave(SAMPLES)
     others = {name: (logprobs + shift).clamp(max=-1e-3) for name, shift in noise.items()}

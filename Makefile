@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install run test check model docs parity bench clean
+.PHONY: help install run test check model docs parity mutations bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,10 +35,14 @@ parity: install  ## compare the objectives with TRL's own losses
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[parity]'
 	$(BIN)/pytest tests/parity
 
-bench: install  ## measure update time, sampler against generate, cost of lag
+mutations: install  ## change single characters of the objectives and see the tests go red (15 minutes)
+	$(BIN)/python tests/mutations.py
+
+bench: install  ## measure update time, sampler against generate, cost of lag, overhead of objectives
 	$(BIN)/python benchmarks/update_time.py
 	$(BIN)/python benchmarks/sampler_against_generate.py
 	$(BIN)/python benchmarks/cost_of_lag.py
+	$(BIN)/python benchmarks/objective_overhead.py
 
 clean:  ## remove the environment and caches; results stay
 	rm -rf .venv build *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,6 +1,6 @@
 """Time of applying each objective to 256 responses of 1024 tokens on one core: forward, aggregate, backward.
 
-    python benchmarks/objective_overhead.py [REPETITIONS]
+python benchmarks/objective_overhead.py [REPETITIONS]
 """
 
 import statistics

@@ -108,6 +108,8 @@ def list_(
     """List objectives, tasks, suites, lag schedules, the settings of a suite, or what is measured."""
     from .listing import LISTINGS, markdown, preface
 
+    if as_markdown and as_json:
+        raise InputError("--json and --markdown exclude each other")
     if as_markdown:
         print(markdown(kind.value), end="")
         return
@@ -137,11 +139,10 @@ def check(
 
     found = dict(check_objective(OBJECTIVES.get(name)))
     if as_json:
-        print(json.dumps([{"check": check, "problem": problem} for check, problem in found.items()], indent=1))
+        print(json.dumps([{"check": key, "problem": problem} for key, problem in found.items()], indent=1))
     else:
-        for check, problem in found.items():
-            what = (CHECKS[check].__doc__ or "").splitlines()[0]
-            print(f"{'FAILED' if problem else 'ok':8}{check:18}{problem or what}")
+        for key, problem in found.items():
+            print(f"{'FAILED' if problem else 'ok':8}{key:18}{problem or (CHECKS[key].__doc__ or '').splitlines()[0]}")
     raise typer.Exit(1 if any(found.values()) else 0)
 
 
@@ -171,8 +172,9 @@ def probe(
     """
     from .config import load_suite
 
-    chosen = load_suite(suite, overrides or [])
-    ages = _ages(lags)
+    chosen, ages = load_suite(suite, overrides or []), _ages(lags)
+    if any(override.startswith("lags=") for override in overrides or []):
+        raise InputError("a probe takes the ages of its batches from --lags, as in --lags 0,8,64")
     from .probe.fidelity import Probe
     from .probe.run import run_probe
     from .report.fidelity import notes, read_fidelity, to_terminal, write_fidelity
@@ -186,7 +188,7 @@ def probe(
     except KeyboardInterrupt:
         print("interrupted; the same command goes on with the seeds that are missing", file=sys.stderr)
         raise typer.Exit(130) from None
-    fidelity = read_fidelity(folder)
+    fidelity = read_fidelity(folder, chosen.seeds)
     write_fidelity(fidelity, folder / REPORT)
     _print_table(to_terminal(fidelity), notes(fidelity), folder / REPORT)
 

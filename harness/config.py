@@ -31,6 +31,7 @@ from .registry import OBJECTIVES, did_you_mean
 from .types import InputError
 
 ALL = "all"  # as objectives: every registered one
+JUDGMENT = {"collapse"}  # keys that change no cell, only what is said of it
 Config = TypeVar("Config", bound="Settings")
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -46,7 +47,7 @@ class CollapseRules(BaseModel):
     """Updates over which measurements are averaged."""
     reward_of_best: Fraction = 0.5
     """Of the run's own best mean reward so far."""
-    reward_of_base: Fraction = 0.5
+    reward_of_start: Fraction = 0.7
     """Of the mean reward over the first window."""
     reward_drop: NonNegativeFloat = 0.05
     """Smaller drops of the mean reward are noise."""
@@ -56,8 +57,10 @@ class CollapseRules(BaseModel):
     """Times the mean gradient norm of the first window."""
     nll_growth: PositiveFloat = 3.0
     """Times the mean NLL of the first window."""
-    truncated_rise: Fraction = 0.5
-    """Rise of the share of truncated responses over the first window."""
+    length_growth: PositiveFloat = 3.0
+    """Times the mean response length of the first window."""
+    truncated_rise: Fraction = 0.7
+    """Of the way from the first window's share of truncated responses to all of them."""
     score_of_base: Fraction = 0.5
     """Of the base model's held-out pass@1."""
 
@@ -112,7 +115,7 @@ class Settings(BaseModel):
     """Responses to each of them; pass@k is reported for k = 1, 2, 4, ... up to this."""
 
     collapse: CollapseRules = CollapseRules()
-    """Thresholds of the collapse verdict, as in collapse.window=20; `lagbench list collapse`."""
+    """Thresholds of the collapse verdict, as in collapse.window=20; they change no cell. `lagbench list collapse`."""
 
 
 class Run(Settings):
@@ -128,7 +131,7 @@ class Run(Settings):
     @property
     def id(self) -> str:
         """The first 16 hex digits of the sha256 of the configuration."""
-        return _digest(self.model_dump())
+        return _digest(self.model_dump(exclude=JUDGMENT))
 
     @property
     def name(self) -> str:
@@ -178,7 +181,8 @@ class Suite(Settings):
     @property
     def label(self) -> str:
         """Name and digest of what the cells share: suites of one label can be put into one table."""
-        shared = self.settings() | {"hyperparameters": self.hyperparameters}
+        settings = {key: value for key, value in self.settings().items() if key not in JUDGMENT}
+        shared = settings | {"hyperparameters": self.hyperparameters}
         return f"{self.name}-{_digest(shared)[:8]}"
 
 
@@ -221,9 +225,15 @@ def validated(config: type[Config], values: dict[str, Any]) -> Config:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            fields = config.model_fields
+            rule = first["loc"][0] == "collapse"
+            known = [f"collapse.{name}" for name in CollapseRules.model_fields] if rule else list(config.model_fields)
+            listing = "collapse" if rule else "settings"
             raise InputError(
-                f"unknown key {key!r}{did_you_mean(key, fields)}; `lagbench list settings` prints all {len(fields)}"
+                f"unknown key {key!r}{did_you_mean(key, known)}; `lagbench list {listing}` prints all {len(known)}"
+            ) from None
+        if first["type"] == "model_type":
+            raise InputError(
+                f"{key}={first['input']!r} is not valid: expected {key}.NAME=value, as in {key}.window=20"
             ) from None
         if first["type"] == "missing":
             raise InputError(f"{config.__name__.lower()}: {key!r} is missing") from None

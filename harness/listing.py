@@ -20,8 +20,7 @@ def objectives() -> list[dict[str, Any]]:
 
 
 def _contract(entry: Entry) -> dict[str, Any]:
-    paper = {key: getattr(entry.conventions, key) for key in ("advantage", "aggregate", "denominator")}
-    return {"reads": list(entry.reads), "hyperparameters": entry.options, "paper": paper}
+    return {"reads": list(entry.reads), "hyperparameters": entry.options, "paper": entry.conventions.names}
 
 
 def tasks() -> list[dict[str, Any]]:

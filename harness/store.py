@@ -7,7 +7,7 @@ results/runs/quick-1a2b3c4d/            one suite
         environment.json                command, versions, hardware
         plan.json                       planned source version of every group of every update
         metrics.jsonl                   one line per update
-        checkpoint.pt                   while it runs: weights, optimizer, rollouts generated ahead
+        checkpoint.pt                   while it runs: weights, optimizer, last gradient, rollouts generated ahead
         attempts.jsonl                  one line per held-out problem: every response and its verdict
         model/                          the final weights, a Hugging Face folder
         result.json                     scores and digests; its presence means finished
@@ -74,7 +74,7 @@ def read_json(path: Path) -> Any:
 
 def append_line(path: Path, value: Any) -> None:
     with path.open("a") as file:
-        file.write(json.dumps(value) + "\n")
+        file.write(json.dumps(value, allow_nan=False) + "\n")
 
 
 def write_lines(path: Path, values: Iterable[Any]) -> None:

@@ -146,3 +146,12 @@ class Conventions:
     denominator: Literal["all", "kept"] = "all"
     on_policy_weight: Callable[..., Any] | None = None
     regularized: bool = False
+
+    def __post_init__(self) -> None:
+        if self.denominator not in ("all", "kept"):
+            raise InputError(f"denominator={self.denominator!r} is unknown; expected all or kept")
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The three that a suite may fix."""
+        return {"advantage": self.advantage, "aggregate": self.aggregate, "denominator": self.denominator}

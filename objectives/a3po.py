@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import clipped_surrogate, fraction, ratio
+from .arithmetic import Positive, clipped_surrogate, fraction, ratio
 
 
 @objective
@@ -30,7 +30,7 @@ def a3po(
     *,
     clip_low: float = 0.2,
     clip_high: float = 0.2,
-    weight_cap: float = 5.0,
+    weight_cap: Positive = 5.0,
 ) -> Loss:
     """Decoupled PPO with a proximal policy interpolated between behavior and current one by the token's lag."""
     share = 1 - 1 / lag.clamp(min=1).to(logprobs.dtype)  # [B, T], of the current policy

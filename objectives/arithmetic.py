@@ -1,8 +1,12 @@
 """Arithmetic that several objectives share. B responses, T tokens."""
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor
 
+Positive = Annotated[float, Field(gt=0)]  # an option that nothing else makes sense for
 LOG_RATIO_LIMIT = 20.0  # nats; beyond it a ratio is a constant and carries no gradient, as in verl, SkyRL, OpenRLHF
 
 

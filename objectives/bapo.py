@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import ratio
+from .arithmetic import Positive, ratio
 
 STEP = 0.05
 
@@ -34,7 +34,7 @@ def bapo(
     high: float = 1.2,
     high_max: float = 3.0,
     positive_share: float = 0.5,
-    dual: float = 3.0,
+    dual: Positive = 3.0,
 ) -> Loss:
     """PPO-clipped ratio with bounds that adapt to the share of positive contributions."""
     r, weights = ratio(logprobs, behavior_logprobs, mask), advantages[:, None]  # [B, T], [B, 1]

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import clipped_surrogate, fraction, ratio
+from .arithmetic import Positive, clipped_surrogate, fraction, ratio
 
 
 @objective
@@ -34,7 +34,7 @@ def decoupled_ppo(
     *,
     clip_low: float = 0.2,
     clip_high: float = 0.2,
-    weight_cap: float = 5.0,
+    weight_cap: Positive = 5.0,
     bound: Literal["mask", "truncate"] = "mask",
 ) -> Loss:
     """PPO-clipped ratio against the proximal policy times the bounded behavior weight."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import clipped_surrogate, ratio
+from .arithmetic import Positive, clipped_surrogate, ratio
 
 
 @objective
@@ -26,7 +26,7 @@ def dual_clip(
     *,
     clip_low: float = 0.2,
     clip_high: float = 0.2,
-    dual: float = 3.0,
+    dual: Positive = 3.0,
 ) -> Loss:
     """PPO-clipped ratio whose loss on negative advantages is bounded by `dual` times the advantage."""
     loss = -clipped_surrogate(ratio(logprobs, behavior_logprobs, mask), advantages, clip_low, clip_high)  # [B, T]

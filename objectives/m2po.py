@@ -27,7 +27,7 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import LOG_RATIO_LIMIT, clipped_surrogate, log_ratio
+from .arithmetic import LOG_RATIO_LIMIT, Positive, clipped_surrogate, log_ratio
 
 
 @objective(aggregate="token_mean")
@@ -38,7 +38,7 @@ def m2po(
     advantages: Tensor,
     mask: Tensor,
     *,
-    budget: float = 0.04,
+    budget: Positive = 0.04,
     variant: Literal["authors", "areal"] = "authors",
 ) -> Loss:
     """Ratio to the behavior policy, clipped where the second moment of the log-ratios exceeds a budget."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import ratio
+from .arithmetic import Positive, ratio
 
 
 @objective
@@ -24,8 +24,8 @@ def sapo(
     advantages: Tensor,
     mask: Tensor,
     *,
-    tau_positive: float = 1.0,
-    tau_negative: float = 1.05,
+    tau_positive: Positive = 1.0,
+    tau_negative: Positive = 1.05,
 ) -> Loss:
     """Soft gate on the ratio to the behavior policy, times the advantage."""
     r = ratio(logprobs, behavior_logprobs, mask)  # [B, T]

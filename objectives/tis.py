@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import fraction, geometric_ratio, product_ratio, ratio, spread
+from .arithmetic import Positive, fraction, geometric_ratio, product_ratio, ratio, spread
 
 
 @objective(aggregate="token_mean")
@@ -31,7 +31,7 @@ def tis(
     advantages: Tensor,
     mask: Tensor,
     *,
-    cap: float = 2.0,
+    cap: Positive = 2.0,
     level: Literal["token", "sequence", "geometric"] = "token",
 ) -> Loss:
     """REINFORCE weighted by the truncated ratio to the behavior policy, no gradient through the weight."""

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import product_ratio
+from .arithmetic import Positive, product_ratio
 
 
 @objective
@@ -32,8 +32,8 @@ def vcpo(
     advantages: Tensor,
     mask: Tensor,
     *,
-    cap: float = 8.0,
-    ess_base: float = 1.0,
+    cap: Positive = 8.0,
+    ess_base: Positive = 1.0,
     rule: Literal["sqrt", "linear"] = "sqrt",
 ) -> Loss:
     """REINFORCE weighted by the truncated response ratio, its step scaled by the effective sample size."""

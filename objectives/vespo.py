@@ -40,5 +40,8 @@ def vespo(
     positive = advantages >= 0  # [B]
     power = log_w.new_full(log_w.shape, power_negative).masked_fill(positive, power_positive)  # [B]
     shape = log_w.new_full(log_w.shape, shape_negative).masked_fill(positive, shape_positive)  # [B]
+    present = mask.any(1)  # [B]
     phi = (power * log_w + shape * (1 - log_w.exp())).exp()  # [B]
-    return Loss(-(phi * advantages)[:, None] * logprobs, {"phi": float(phi[mask.any(1)].mean())})
+    return Loss(
+        -(phi * advantages)[:, None] * logprobs, {"phi": float(phi[present].sum() / present.sum().clamp(min=1))}
+    )

@@ -5,7 +5,8 @@
 Every operator and every number in the code of each file in objectives/ (docstrings, annotations and recorded metrics
 aside) is changed: + to -, * to /, < to >, & to |, a minus or ~ is dropped, the last digit of a number is raised. Each
 mutant lives in a forked process, where the golden values and the conformance of the objective run against it (of
-arithmetic.py: all golden values). Prints the mutants that no test noticed; exit code 1 if an objective has only such.
+arithmetic.py: all golden values). First, every file has to pass as it is. Prints the mutants that
+no test noticed; exit code 1 if they are more than one in twenty.
 """
 
 import ast
@@ -126,7 +127,7 @@ def survives(mutant: Mutant) -> bool:
     chosen = ["-k", f"test_{mutant.module}"]
     outcome = pytest.main(["-x", "-q", "-p", "no:cacheprovider", GOLDEN, *chosen])
     if outcome == pytest.ExitCode.NO_TESTS_COLLECTED:
-        return True  # nobody looks
+        raise RuntimeError(f"no golden value of {mutant.module}")
     if outcome != pytest.ExitCode.OK:
         return False
     return not any(problem for _, problem in check_objective(OBJECTIVES.get(mutant.module)))
@@ -138,6 +139,10 @@ def main(names: list[str]) -> None:
     for module in ("test_golden_values", "transformers.models.qwen3.modeling_qwen3"):
         importlib.import_module(module)
     paths = sorted(p for p in OBJECTIVE_FILES.glob("[a-z]*.py") if not names or p.stem in names)
+    for path in paths:
+        unchanged = Mutant(path.stem, 1, 0, "", "", path.read_text())
+        if path.stem != "__init__" and noticed(unchanged):
+            sys.exit(f"{path} turns a test red as it is, or has no test: mutants would show nothing")
     everything = [mutant for path in paths for mutant in mutants(path)]
     results: list[bool] = []
     with ThreadPool(len(os.sched_getaffinity(0))) as pool:
@@ -150,7 +155,7 @@ def main(names: list[str]) -> None:
     for path in paths:
         print(f"{path.stem:18} {red[path.stem]:3} of {made[path.stem]:3} mutants turn a test red")
     print(f"{sum(red.values())} of {sum(made.values())} one-character mutants noticed, in {len(paths)} files")
-    sys.exit(any(red[path.stem] == 0 for path in paths))
+    sys.exit(sum(red.values()) < 0.95 * sum(made.values()))
 
 
 if __name__ == "__main__":

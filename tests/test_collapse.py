@@ -8,7 +8,14 @@ from lagbench.harness.evaluate.collapse import Collapse, find_collapse
 
 RULES = CollapseRules()
 U = 100
-HEALTHY = {"reward": 0.3, "entropy": 0.4, "gradient_norm": 0.5, "nll": 0.4, "truncated_fraction": 0.05}
+HEALTHY = {
+    "response_tokens": 8.0,
+    "reward": 0.3,
+    "entropy": 0.4,
+    "gradient_norm": 0.5,
+    "nll": 0.4,
+    "truncated_fraction": 0.05,
+}
 
 
 def rows(**curves: np.ndarray) -> list[dict[str, float]]:
@@ -35,25 +42,27 @@ def noisy(values: np.ndarray, size: float) -> np.ndarray:
             56,
             0.25,
         ),
-        # from 0.30 down by 0.03 an update to 0: below 0.15 at the sixth (best and base are one here, best comes first)
-        ("reward_of_best", {"reward": step(0.3, 0.0, 50)}, 55, 0.15),
+        # from 0.30 down by 0.03 an update: below 0.7 * 0.3 at the fourth, sooner than half of its best
+        ("reward_of_start", {"reward": step(0.3, 0.0, 50)}, 53, 0.21),
         ("entropy", {"entropy": step(0.4, 0.0, 50)}, 59, 0.01),  # the whole window has to be at zero
         ("gradient", {"gradient_norm": step(0.5, 50.0, 50)}, 51, 10.0),  # 0.5 * 0.8 + 50 * 0.2 = 10.4
         ("nll", {"nll": step(0.4, 3.0, 50)}, 53, 1.2),  # 0.4 * 0.6 + 3 * 0.4 = 1.44
-        ("truncation", {"truncated_fraction": step(0.05, 1.0, 50)}, 55, 0.55),  # 0.05 * 0.4 + 0.6 = 0.62
+        ("truncation", {"truncated_fraction": step(0.05, 0.99, 50)}, 57, 0.715),  # 0.05 * 0.2 + 0.99 * 0.8 = 0.80
+        (
+            "truncation",
+            {"truncated_fraction": step(0.6, 0.99, 50)},
+            57,
+            0.88,
+        ),  # 0.6 + 0.7 * 0.4; 0.6 * 0.2 + 0.99 * 0.8 = 0.91
+        ("length", {"response_tokens": step(8.0, 100.0, 50)}, 51, 24.0),  # 8 * 0.8 + 100 * 0.2 = 26.4
+        # no gradient at first (all groups alike), then the first that is not zero counts: 0.05, mean of ten
+        ("gradient", {"gradient_norm": step(0.0, 0.5, 30) + step(0.0, 50.0, 60)}, 60, 1.0),
     ],
 )
 def test_alarm(reason: str, curve: dict[str, np.ndarray], update: int, limit: float) -> None:
     found = find_collapse(rows(**curve), RULES)
     assert found is not None and (found.reason, found.update) == (reason, update)
     assert found.limit == pytest.approx(limit)
-
-
-def test_reward_below_the_base_without_a_better_time() -> None:
-    """With the rule on its own best switched off, the one on the base still sees it."""
-    rules = CollapseRules(reward_of_best=0.0)
-    found = find_collapse(rows(reward=step(0.3, 0.0, 50)), rules)
-    assert found is not None and (found.reason, found.update) == ("reward_of_base", 55)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +76,8 @@ def test_reward_below_the_base_without_a_better_time() -> None:
         {"reward": noisy(np.full(U, 0.04), 0.01).clip(0)},  # too small to fall: drops below 0.05 are noise
         {"entropy": np.linspace(0.4, 0.05, U)},  # sharpens
         {"entropy": np.linspace(0.002, 0.001, U)},  # was sharp to begin with
+        {"gradient_norm": step(0.0, 0.5, 50)},  # no group teaches anything at first
+        {"response_tokens": np.linspace(8, 20, U)},
         {"gradient_norm": noisy(np.linspace(0.5, 5.0, U), 0.5)},
         {"gradient_norm": np.where(np.arange(U) == 50, 40.0, 0.5)},  # one spike
         {"nll": np.linspace(0.4, 1.1, U)},

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lagbench.harness.check import CHECKS
-from lagbench.harness.check.objective import options_to_check, problem
+from lagbench.harness.check.objective import problem, variants
 from lagbench.harness.check.stop_gradient import finite_differences
 from lagbench.harness.learn.aggregate import seq_mean_token_mean
 from lagbench.harness.registry import OBJECTIVES
@@ -33,8 +33,7 @@ GROUP = torch.tensor([0, 0])
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
 def test_conformance(name: str, check) -> None:
     entry = OBJECTIVES.get(name)
-    variants = [{}] if check.__name__ == "on_policy_weight" else options_to_check(entry)
-    for given in variants:
+    for given in variants(entry, check):
         assert problem(entry, check, given) is None
 
 

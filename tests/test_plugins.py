@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lagbench import Loss
+from lagbench import InputError, Loss
 from lagbench.harness.check import CHECKS, check_objective
 from lagbench.harness.registry import BATCH_FIELDS, Registry
+from lagbench.harness.types import Conventions
 
 PLUGIN = Path(__file__).parent / "plugin"
 
@@ -53,11 +54,15 @@ def test_a_new_package_is_installed_listed_checked_and_trained(tmp_path: Path, l
     [
         (("My-Loss",), "'My-Loss' cannot name an objective"),
         (("class",), "'class' cannot name an objective"),
+        (("x_",), "'x_' cannot name an objective"),
+        (("all",), "'all' cannot name an objective"),
+        (("mine", "--folder", "lock/x"), "cannot make lock/x"),
         (("grpo",), "'grpo' is registered already, by lagbench"),
         (("mine", "--folder", "."), ". exists; remove it or choose another --folder"),
     ],
 )
-def test_wrong_names_for_a_new_package(lagbench, arguments: tuple[str, ...], message: str) -> None:
+def test_wrong_names_for_a_new_package(lagbench, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    (tmp_path / "lock").write_text("a file")
     made = lagbench("new", "objective", *arguments)
     assert made.returncode == 2 and message in made.stderr and len(made.stderr.strip().splitlines()) == 1
 
@@ -91,6 +96,35 @@ def no_gradient(logprobs, advantages):
 
 def raises(logprobs):
     raise RuntimeError("boom\nand more")
+
+
+def keeps_a_number(logprobs, mask):
+    return Loss(logprobs * 1, kept=mask.double())
+
+
+def returns_a_list(logprobs):
+    return Loss([logprobs])
+
+
+def measures_a_vector(logprobs, advantages):
+    return Loss(-advantages[:, None] * logprobs, {"ratio": logprobs.exp()})
+
+
+def measures_nan(logprobs, advantages):
+    return Loss(-advantages[:, None] * logprobs, {"ratio": float("nan")})
+
+
+def steps_back(logprobs, advantages):
+    return Loss(-advantages[:, None] * logprobs, step_scale=-1.0)
+
+
+def changes_its_input(logprobs, advantages):
+    advantages.mul_(2)
+    return Loss(-advantages[:, None] * logprobs)
+
+
+def is_always_double(logprobs, advantages):
+    return Loss(-advantages[:, None] * logprobs.double())
 
 
 def divides_by_the_advantage(logprobs, advantages):
@@ -137,7 +171,14 @@ def gradient_of_another_value(logprobs, advantages):
         ),
         (no_loss, "zero_advantage", "returned Tensor, expected lagbench.Loss"),
         (no_gradient, "zero_advantage", "returned tokens without a gradient: they must depend on logprobs"),
-        (raises, "zero_advantage", "raised RuntimeError: boom$"),
+        (raises, "zero_advantage", "raised RuntimeError: boom; `lagbench check raises` tries it on small batches$"),
+        (keeps_a_number, "zero_advantage", r"returned kept of torch.float64, expected torch.bool"),
+        (returns_a_list, "zero_advantage", r"returned tokens of type list, expected a tensor \[B, T\] = \(12, 5\)"),
+        (measures_a_vector, "zero_advantage", "returned ratio of type Tensor, expected one number"),
+        (measures_nan, "zero_advantage", "returned ratio=nan, expected a finite number$"),
+        (steps_back, "zero_advantage", "returned step_scale=-1.0, expected a finite number from 0 on"),
+        (changes_its_input, "repeatable", "another loss at the second call|changes its arguments: advantages"),
+        (is_always_double, "repeatable", "tokens of torch.float64 from log-probabilities of torch.float32"),
         (divides_by_the_advantage, "zero_advantage", "a gradient of size (inf|nan) although all advantages are zero"),
         (gradient_without_advantage, "zero_advantage", "although all advantages are zero"),
         (multiplies_by_the_mask, "padding", "token losses with NaN off the mask: nan"),
@@ -156,6 +197,15 @@ def test_what_is_wrong_is_told(function, check: str, message: str) -> None:
     assert f"{function.__name__} (their-package)" in found
     with pytest.raises(AssertionError, match=message):
         raise AssertionError(found)
+
+
+def test_conventions_that_do_not_exist_are_told() -> None:
+    registry = Registry("objective", "lagbench.nothing", BATCH_FIELDS)
+    registry.register(overflows, Conventions(advantage="group_men"))
+    found = dict(check_objective(registry.get("overflows")))["zero_advantage"]
+    assert found is not None and "overflows (this process): advantage='group_men' is unknown (did you mean" in found
+    with pytest.raises(InputError, match="denominator='sum' is unknown; expected all or kept"):
+        Conventions(denominator="sum")
 
 
 def test_undeclared_tensors_that_leak_in_are_noticed() -> None:

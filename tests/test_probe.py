@@ -22,7 +22,7 @@ from lagbench.harness.probe.fidelity import (
 )
 from lagbench.harness.probe.run import run_probe
 from lagbench.harness.registry import OBJECTIVES, load_task
-from lagbench.harness.report.fidelity import read_fidelity, to_csv, to_markdown
+from lagbench.harness.report.fidelity import read_fidelity, to_csv, to_markdown, write_fidelity
 from lagbench.harness.sweep.cell import assemble_trainer
 from lagbench.harness.sweep.expand import cells
 from lagbench.harness.verify import Verifier
@@ -102,7 +102,7 @@ def test_through_the_command_line(lagbench, tmp_path: Path) -> None:
             if (row["objective"], str(row["lag"])) == (line["objective"], line["lag"])
         ]
         assert float(line["cosine"]) == pytest.approx(sum(values) / 2, abs=1e-6)
-    fidelity = read_fidelity(tmp_path / "out")
+    fidelity = read_fidelity(tmp_path / "out", (0, 1))
     assert to_csv(fidelity) == (report / "gradient_fidelity.csv").read_text()
     assert to_markdown(fidelity).count("\n| ") == 2 * (1 + 1 + 3)
     other = lagbench(*(a.replace("1e-3", "2e-3") for a in arguments))
@@ -124,8 +124,22 @@ def test_wrong_input(tmp_path: Path, history: str, probe: Probe, message: str) -
 
 
 def test_ages_that_are_no_numbers(lagbench) -> None:
+    ran = lagbench("probe", "quick", "lags=3")
+    assert ran.returncode == 2 and "a probe takes the ages of its batches from --lags" in ran.stderr
     ran = lagbench("probe", "quick", "--lags", "0,x")
     assert ran.returncode == 2 and ran.stderr.startswith("error: --lags '0,x' is not valid: expected whole numbers")
+
+
+def test_an_objective_that_fails_has_a_reason_and_the_others_their_values(tmp_path: Path) -> None:
+    overrides = [*SMALL, "objectives=policy_gradient,spo", "hyperparameters.spo.neg_scale=inf", "seeds=3"]
+    folder = run_probe(load_suite("quick", overrides), "policy_gradient", PROBE, tmp_path / "out", 1, "")
+    fidelity = read_fidelity(folder, (3,))
+    assert fidelity.objectives == ("policy_gradient", "spo")
+    assert "objective spo (lagbench) gave a loss that is -inf" in fidelity.failures[0]
+    lines = to_markdown(fidelity).splitlines()
+    assert "| spo | failed | failed | failed |" in lines and "- Mean over 1 seed." in lines
+    write_fidelity(fidelity, tmp_path / "report")
+    assert (tmp_path / "report" / "gradient_fidelity.png").stat().st_size > 5_000
 
 
 def test_a_reference_of_zero_is_told() -> None:

@@ -9,6 +9,7 @@ from scipy import stats
 
 from lagbench import InputError
 from lagbench.harness import store
+from lagbench.harness.config import CollapseRules
 from lagbench.harness.report.comparison import Comparison, compare, constant_lag
 from lagbench.harness.report.tables import notes, records, to_csv, to_json, to_markdown
 from lagbench.harness.report.write import write_report
@@ -23,7 +24,7 @@ def cell(
     around = {"advantage": "group_mean_std", "aggregate": "seq_mean_token_mean", "denominator": "all"}
     paper = around | ({"aggregate": "token_mean"} if objective == "grpo" else {})
     run = {"objective": objective, "lag": lag, "seed": seed, "reads": reads, "updates": 100, "paper": paper}
-    store.write_json(folder / name / store.RUN, run | around | {"collapse": {"score_of_base": 0.5}})
+    store.write_json(folder / name / store.RUN, run | around | {"collapse": CollapseRules().model_dump()})
     if score is not None:
         scores = {
             "pass@1": {"mean": score, "low": score - 0.05, "high": score + 0.05},
@@ -31,8 +32,7 @@ def cell(
         }
         store.write_json(folder / name / store.RESULT, {"scores": scores})
     if reason:
-        collapse = {"reason": "non_finite", "update": 3, "value": None, "limit": None}
-        store.write_json(folder / name / store.FAILED, {"reason": reason, "collapse": collapse})
+        store.write_json(folder / name / store.FAILED, {"reason": reason, "non_finite_update": 3})
 
 
 @pytest.fixture
@@ -101,6 +101,20 @@ def test_trouble_is_counted(comparison: Comparison) -> None:
     assert "naive at constant:16, seed 1: collapsed, non_finite at update 3" in told
 
 
+def test_the_verdict_over_the_updates_is_made_when_reporting(folder: Path) -> None:
+    """A fall before a run turned non-finite is what is told, under the thresholds that the cell's settings hold."""
+    failed = folder / "naive-constant:16-1"
+    healthy = {"entropy": 0.4, "gradient_norm": 0.5, "nll": 0.4, "response_tokens": 8.0, "truncated_fraction": 0.0}
+    store.write_lines(failed / store.METRICS, (healthy | {"reward": 0.6 if u < 20 else 0.0} for u in range(40)))
+    assert row(compare(folder), "naive", 16)["collapses"][1]["reason"] == "reward_of_start"
+    run = store.read_json(failed / store.RUN)
+    lenient = run["collapse"] | {"reward_of_start": 0.0, "reward_of_best": 0.0}
+    store.write_json(failed / store.RUN, run | {"collapse": lenient})
+    assert row(compare(folder), "naive", 16)["collapses"][1] == {
+        "seed": 1, "reason": "non_finite", "update": 3, "value": None, "limit": None
+    }  # fmt: skip
+
+
 def test_conventions_are_told(comparison: Comparison, tmp_path: Path) -> None:
     told = notes(comparison)
     assert "Advantage of all objectives: group_mean_std." in told
@@ -129,6 +143,9 @@ def test_json(comparison: Comparison) -> None:
 def test_csv_holds_the_same_numbers(comparison: Comparison) -> None:
     read = list(csv.DictReader(io.StringIO(to_csv(comparison))))
     assert [float(r["pass@1"]) for r in read] == [r["pass@1"] for r in records(comparison)]
+    assert read[5]["collapses"].startswith(
+        "seed=0 reason=score update=100 value=0.1 limit=0.15; seed=1 reason=non_finite"
+    )
     assert read[2]["behavior_fields"] == "behavior_logprobs" and read[0]["reasons"] == ""
 
 

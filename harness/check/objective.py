@@ -74,6 +74,19 @@ def extremes(entry: Entry, options: Options) -> None:
                 require(bool(derivative(entry, options, batch).isfinite().all()), f"a gradient not finite {where}")
 
 
+def repeatable(entry: Entry, options: Options) -> None:
+    """Twice the same batch gives twice the same loss, of the batch's own type, and leaves the batch as it was."""
+    for dtype in (torch.float64, torch.float32):
+        batch = batches.off_policy(entry.conventions.advantage, dtype)
+        before = {field.name: getattr(batch, field.name).detach().clone() for field in dataclasses.fields(batch)}
+        first, second = (apply_objective(entry, batch, options) for _ in range(2))
+        mask = batch.mask
+        require(torch.equal(first.tokens[mask], second.tokens[mask]), "another loss at the second call")
+        require(first.tokens.dtype == dtype, f"tokens of {first.tokens.dtype} from log-probabilities of {dtype}")
+        changed = [name for name, value in before.items() if not torch.equal(getattr(batch, name), value)]
+        require(not changed, f"changes its arguments: {', '.join(changed)}")
+
+
 def on_policy_weight(entry: Entry, options: Options) -> None:
     """At zero lag and equal policies the gradient of a token's loss is minus its stated weight times A."""
     batch = batches.on_policy(made_up(entry))
@@ -118,15 +131,29 @@ def gradient(entry: Entry, options: Options) -> None:
 
 CHECKS: dict[str, Callable[[Entry, Options], None]] = {
     f.__name__: f
-    for f in (zero_advantage, padding, permutation, extremes, on_policy_weight, undeclared, microbatches, gradient)
+    for f in (
+        zero_advantage,
+        padding,
+        permutation,
+        extremes,
+        repeatable,
+        on_policy_weight,
+        undeclared,
+        microbatches,
+        gradient,
+    )
 }
 
 
 def check_objective(entry: Entry) -> Iterator[tuple[str, str | None]]:
-    """Every check's name with None, or with what it found; under the defaults and every other named option."""
+    """Every check's name with None, or with the first that it found."""
     for name, check in CHECKS.items():
-        variants = [{}] if check is on_policy_weight else options_to_check(entry)
-        yield name, next((found for given in variants if (found := problem(entry, check, given))), None)
+        yield name, next((found for given in variants(entry, check) if (found := problem(entry, check, given))), None)
+
+
+def variants(entry: Entry, check: Callable[[Entry, Options], None]) -> list[dict[str, Any]]:
+    """The options to run a check under: all, but what is stated or shown for the defaults is checked for those."""
+    return [{}] if check in (on_policy_weight, microbatches) else options_to_check(entry)
 
 
 def problem(entry: Entry, check: Callable[[Entry, Options], None], given: Options) -> str | None:
@@ -135,7 +162,7 @@ def problem(entry: Entry, check: Callable[[Entry, Options], None], given: Option
     try:
         check(entry, entry.check_options(given))
     except InputError as error:
-        return str(error)  # names the objective already
+        return str(error) if str(entry) in str(error) else f"{where}: {error}"
     except Broken as error:
         return f"{where}: {error}"
     except Exception as error:
@@ -208,6 +235,8 @@ def require(holds: bool, message: str) -> None:
 
 
 def require_close(found: Tensor, expected: Tensor, what: str, rtol: float = 1e-7, atol: float = 1e-9) -> None:
+    if not expected.isfinite().all():
+        raise Broken(f"{what}: not finite on an ordinary batch to begin with")
     if not torch.allclose(found, expected, rtol=rtol, atol=atol):
         index = int((found - expected).abs().nan_to_num(float("inf")).argmax())
         pair = f"{found.flatten()[index]:.6g}, expected {expected.flatten()[index]:.6g}"

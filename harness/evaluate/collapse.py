@@ -1,22 +1,23 @@
 """When a run has collapsed, and why: rules over the measurements of its updates. The thresholds are the suite's.
 
 Every rule looks at a measurement's mean over the last `window` updates, so that one bad batch is no collapse, and fires
-at the first update at which that mean crosses its limit. `start` is the mean over the first `window` updates: at lag 0
-those of a model that has hardly been trained, at a larger lag those of the base model itself. Rewards are those of the
+at the first update at which that mean crosses its limit. Its start is the mean over the first `window` updates: of
+the base model where the lag is at least that, else of one that has hardly been trained. Rewards are those of the
 responses trained on, so under lag k a cliff shows up to k updates late.
 
 | reason | fires when |
 |---|---|
 | reward_of_best | mean reward below `reward_of_best` times its own best so far, and at least `reward_drop` below it |
-| reward_of_base | mean reward below `reward_of_base` times its start, and at least `reward_drop` below it |
+| reward_of_start | mean reward below `reward_of_start` times its start, and at least `reward_drop` below it |
 | entropy | mean entropy below `entropy_floor` nats, having started above it |
-| gradient | mean gradient norm above `gradient_growth` times its start |
+| gradient | mean gradient norm above `gradient_growth` times its start (the first that is not zero) |
 | nll | mean NLL of the responses trained on above `nll_growth` times its start |
-| truncation | share of truncated responses more than `truncated_rise` above its start |
+| length | mean response length above `length_growth` times its start |
+| truncation | share of truncated responses risen by more than `truncated_rise` of what its start leaves |
 | non_finite | a loss, a gradient or a log-probability is not finite: the run ends |
 | score | the trained model's held-out pass@1 is below `score_of_base` times the base model's |
 
-The first six need `window` updates. `non_finite` is told by the run, `score` by the report, which knows the base.
+All but the last two need `window` updates. The report applies the rules, so other thresholds need no new training.
 """
 
 from __future__ import annotations
@@ -49,15 +50,17 @@ def find_collapse(rows: Sequence[Mapping[str, Any]], rules: CollapseRules) -> Co
         values = np.array([row[name] for row in rows], float)
         return np.lib.stride_tricks.sliding_window_view(values, rules.window).mean(1)  # [U - window + 1]
 
-    reward, entropy, gradient, nll = (smooth(name) for name in ("reward", "entropy", "gradient_norm", "nll"))
-    truncated, best = smooth("truncated_fraction"), np.maximum.accumulate(reward)
+    reward, gradient = smooth("reward"), smooth("gradient_norm")
+    entropy, nll, length, truncated = map(smooth, ("entropy", "nll", "response_tokens", "truncated_fraction"))
+    best, first_gradient = np.maximum.accumulate(reward), next((g for g in gradient if g > 0), np.inf)
     limits = {
         "reward_of_best": (reward, np.less, np.minimum(rules.reward_of_best * best, best - rules.reward_drop)),
-        "reward_of_base": (reward, np.less, min(rules.reward_of_base * reward[0], reward[0] - rules.reward_drop)),
+        "reward_of_start": (reward, np.less, min(rules.reward_of_start * reward[0], reward[0] - rules.reward_drop)),
         "entropy": (entropy, np.less, rules.entropy_floor if entropy[0] >= rules.entropy_floor else -np.inf),
-        "gradient": (gradient, np.greater, rules.gradient_growth * gradient[0]),
+        "gradient": (gradient, np.greater, rules.gradient_growth * first_gradient),
         "nll": (nll, np.greater, rules.nll_growth * nll[0]),
-        "truncation": (truncated, np.greater, rules.truncated_rise + truncated[0]),
+        "length": (length, np.greater, rules.length_growth * length[0]),
+        "truncation": (truncated, np.greater, truncated[0] + rules.truncated_rise * (1 - truncated[0])),
     }
     found = []
     for reason, (values, crosses, limit) in limits.items():

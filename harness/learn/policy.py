@@ -54,7 +54,7 @@ class Policy:
 
     def __init__(self, model: PreTrainedModel, run: Run):
         self.model, self.run, self.version = model, run, 0
-        self.last_gradient: list[Tensor] = []  # of the update before, clipped; none yet
+        self.last_gradient: list[Tensor] = []  # of the update before, as large as the model; none yet
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=run.learning_rate, betas=run.adam_betas, weight_decay=run.weight_decay
         )
@@ -145,9 +145,10 @@ def cosine(gradient: Sequence[Tensor], other: Sequence[Tensor]) -> float:
     """Of the angle between two gradients over the same parameters; 0 where one of them is absent or zero."""
     if not gradient or not other:
         return 0.0
-    dot = sum(float((a * b).sum()) for a, b in zip(gradient, other, strict=True))
-    norms = math.prod(math.sqrt(sum(float(v.square().sum()) for v in side)) for side in (gradient, other))
-    return dot / norms if norms > 0 else 0.0
+    dot = torch.stack([(a * b).sum() for a, b in zip(gradient, other, strict=True)]).sum()
+    norms = [torch.stack([value.square().sum() for value in side]).sum().sqrt() for side in (gradient, other)]
+    product = float(norms[0] * norms[1])
+    return float(dot) / product if product > 0 else 0.0
 
 
 class Forward:

@@ -24,7 +24,7 @@ from ..registry import OBJECTIVES
 from ..rollout.noise import prompt_order
 from ..sweep.cell import assemble_trainer
 from ..sweep.expand import task_of
-from ..types import InputError, Rollouts
+from ..types import InputError, NonFinite, Rollouts
 from ..verify import Verifier
 
 
@@ -55,9 +55,8 @@ def probe_seed(history: Run, runs: Sequence[Run], probe: Probe, advance: Callabl
             )
         rows = []
         for lag in probe.lags:
-            for run, gradient in zip(runs, _gradients(trainer, runs, stale[lag], probe, advance), strict=True):
-                measured = {"cosine": cosine([gradient], [reference]), "norm_ratio": norm_ratio(gradient, reference)}
-                rows.append({"objective": run.objective, "lag": lag, **measured})
+            for run, gradient in zip(runs, _gradients(trainer, runs, stale[lag], advance), strict=True):
+                rows.append({"objective": run.objective, "lag": lag, **_compared(gradient, reference)})
     return {"seed": history.seed, "reference_agreement": cosine([halves[0]], [halves[1]]), "rows": rows}
 
 
@@ -68,6 +67,14 @@ def work_units(history: Run, probe: Probe) -> int:
 
 def norm_ratio(gradient: Tensor, reference: Tensor) -> float:
     return float(gradient.norm() / reference.norm())
+
+
+def _compared(gradient: Tensor | str, reference: Tensor) -> dict[str, Any]:
+    """Cosine and norm ratio; without numbers where there is a reason instead of a gradient."""
+    if isinstance(gradient, str):
+        return {"cosine": None, "norm_ratio": None, "failure": gradient}
+    measured = {"cosine": cosine([gradient], [reference]), "norm_ratio": norm_ratio(gradient, reference)}
+    return measured | {"failure": None}
 
 
 def _with_more_prompts(trainer: Trainer, probe: Probe) -> Trainer:
@@ -111,20 +118,27 @@ def _reference(trainer: Trainer, probe: Probe, advance: Callable[[], None]) -> t
 
 
 def _gradients(
-    trainer: Trainer, runs: Sequence[Run], stale: list[Rollouts], probe: Probe, advance: Callable[[], None]
-) -> list[Tensor]:
-    """Each objective's gradient by the weights, the mean over the stale batches of one lag."""
+    trainer: Trainer, runs: Sequence[Run], stale: list[Rollouts], advance: Callable[[], None]
+) -> list[Tensor | str]:
+    """Each objective's gradient by the weights, the mean over the stale batches of one lag; or why it has none."""
     updates = trainer.run.updates
-    sums: list[Tensor | float] = [0.0] * len(runs)
+    found: list[Tensor | str] = [torch.zeros(()) for _ in runs]
     for i, rollouts in enumerate(stale):
         forward = _forward(trainer, rollouts)
         rewards = grade(trainer, trainer.asked(updates + i), rollouts)
         for j, run in enumerate(runs):
-            found = differentiate(run, OBJECTIVES.get(run.objective or ""), updates, rollouts, forward, rewards)
-            forward.backward(found.gradient, again=True)
-            sums[j] = sums[j] + found.loss.step_scale * _taken(trainer.policy)
+            total = found[j]
+            if isinstance(total, str):
+                continue
+            try:
+                made = differentiate(run, OBJECTIVES.get(run.objective or ""), updates, rollouts, forward, rewards)
+            except (InputError, NonFinite) as error:
+                found[j] = str(error)
+                continue
+            forward.backward(made.gradient, again=True)
+            found[j] = total + made.loss.step_scale * _taken(trainer.policy) / len(stale)
         advance()
-    return [torch.as_tensor(total) / probe.batches for total in sums]
+    return found
 
 
 def _forward(trainer: Trainer, rollouts: Rollouts) -> Forward:

@@ -36,7 +36,8 @@ def run_probe(suite: Suite, history: str, probe: Probe, folder: Path | None, wor
     suite = suite.model_copy(update={"lags": ("sync",), "objectives": objectives})
     inputs = {"data_digest": data_digest(check(suite)), "model_digest": digest(locate(suite.model))}
     runs = [run for run in cells(suite) if run.objective]
-    settings = inputs | {"history": history, "probe": dataclasses.asdict(probe), "suite": suite.model_dump(mode="json")}
+    shared = suite.model_dump(mode="json", exclude={"seeds", "collapse"})
+    settings = inputs | {"history": history, "probe": dataclasses.asdict(probe), "suite": shared}
     folder = folder or Path("results") / "runs" / f"probe-{suite.name}-{_short(settings)}"
     _claim(folder, json.loads(json.dumps(settings)), command)
     todo = [seed for seed in suite.seeds if not (folder / store.seed_file(seed)).exists()]

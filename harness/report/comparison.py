@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from .. import store
-from ..evaluate.collapse import Collapse
+from ..config import CollapseRules
+from ..evaluate.collapse import Collapse, find_collapse
 from ..evaluate.passk import Estimate, mean_interval
-from ..types import InputError
+from ..types import Conventions, InputError
 
-CONVENTIONS = ("advantage", "aggregate", "denominator")  # what stands around an objective's formula
 BEHAVIOR_FIELDS = ("behavior_logprobs", "proximal_logprobs")  # what a current-policy-only objective does without
 
 
@@ -32,14 +32,14 @@ class Cell:
     updates: int
     conventions: Mapping[str, str]  # advantage, aggregate and denominator that it was trained with
     paper: Mapping[str, str]  # those that its objective declares
-    score_of_base: float  # below this share of the base model's pass@1 it has collapsed
-    told_collapse: Collapse | None  # by the rules over its updates
+    rules: CollapseRules
+    collapse_in_training: Collapse | None
 
     def collapse(self, base: float | None) -> Collapse | None:
-        """What the updates told, or else that the final score is too far below the base model's pass@1."""
-        if self.told_collapse or not self.scores or base is None:
-            return self.told_collapse
-        score, limit = self.scores["pass@1"].mean, self.score_of_base * base
+        """That of the training, or else that the final score is too far below the base model's pass@1."""
+        if self.collapse_in_training or not self.scores or base is None:
+            return self.collapse_in_training
+        score, limit = self.scores["pass@1"].mean, self.rules.score_of_base * base
         return Collapse("score", self.updates, score, limit) if score < limit else None
 
 
@@ -104,8 +104,12 @@ def compare(folder: Path) -> Comparison:
 def _read_cell(folder: Path) -> Cell:
     run, result = store.read_json(folder / store.RUN), store.read_json(folder / store.RESULT)
     failed = None if result else store.read_json(folder / store.FAILED)
-    told = (result or failed or {}).get("collapse")
     try:
+        rules = CollapseRules(**run["collapse"])
+        ended = result is not None or failed is not None
+        collapse = find_collapse(store.read_lines(folder / store.METRICS), rules) if ended else None
+        if collapse is None and failed and failed.get("non_finite_update") is not None:
+            collapse = Collapse("non_finite", failed["non_finite_update"])
         return Cell(
             objective=run["objective"],
             lag=run["lag"],
@@ -114,10 +118,10 @@ def _read_cell(folder: Path) -> Cell:
             scores={name: Estimate(**value) for name, value in result["scores"].items()} if result else {},
             failure=failed["reason"] if failed else None,
             updates=run["updates"],
-            conventions={key: run[key] for key in CONVENTIONS},
+            conventions={key: run[key] for key in Conventions().names},
             paper=run["paper"],
-            score_of_base=run["collapse"]["score_of_base"],
-            told_collapse=Collapse(**told) if told else None,
+            rules=rules,
+            collapse_in_training=collapse,
         )
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder} is not of this version of lagbench ({error!r}); run the suite again") from None

@@ -13,7 +13,8 @@ from rich.table import Table
 
 from ..evaluate.collapse import Collapse
 from ..evaluate.passk import Estimate
-from .comparison import CONVENTIONS, Comparison, Row, constant_lag
+from ..types import Conventions
+from .comparison import Comparison, Row, constant_lag
 
 TEXT_COLUMNS = ("objective", "reads", "note")
 
@@ -76,8 +77,13 @@ def to_csv(comparison: Comparison) -> str:
     writer = csv.DictWriter(text, list(rows[0]) if rows else ["objective"], lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({key: "; ".join(map(str, v)) if isinstance(v, list) else v for key, v in row.items()})
+        writer.writerow({key: "; ".join(map(_plain, v)) if isinstance(v, list) else v for key, v in row.items()})
     return text.getvalue()
+
+
+def _plain(value: Any) -> str:
+    """An item of a list in a cell of a CSV file."""
+    return " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _texts(row: Row, last: str) -> dict[str, str]:
@@ -131,7 +137,7 @@ def told(collapse: Collapse) -> str:
 def conventions(comparison: Comparison) -> list[str]:
     """One line for each of advantage, aggregate and denominator: what applied, and whose paper says otherwise."""
     lines = []
-    for key in CONVENTIONS:
+    for key in Conventions().names:
         applied = {row.objective: row.conventions[key] for row in comparison.rows}
         if len(set(applied.values())) > 1:
             lines.append(f"{key.capitalize()} of each objective's paper: {_by_value(applied)}.")

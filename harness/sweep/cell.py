@@ -15,7 +15,6 @@ from filelock import FileLock
 from .. import store
 from ..config import Run
 from ..evaluate.attempts import Attempt, attempts
-from ..evaluate.collapse import Collapse, find_collapse
 from ..evaluate.passk import scores
 from ..lag import LagPlan, make_plan
 from ..learn.loop import Trainer, train
@@ -55,8 +54,7 @@ def run_cell(run: Run, folder: Path, how: Execution, on_update: Callable[[int], 
         except Exception as error:
             failed: dict[str, Any] = {"reason": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
             if isinstance(error, NonFinite):
-                collapse = Collapse("non_finite", len(store.read_lines(folder / store.METRICS)))
-                failed["collapse"] = dataclasses.asdict(collapse)
+                failed["non_finite_update"] = len(store.read_lines(folder / store.METRICS))
             store.write_json(folder / store.FAILED, failed)
         else:
             store.write_json(folder / store.RESULT, result)
@@ -122,7 +120,6 @@ def summarize(trainer: Trainer, folder: Path, graded: list[list[Attempt]]) -> di
     metrics = store.read_lines(folder / store.METRICS)
     realized = np.asarray([row["source"] for row in metrics], np.int32).reshape(-1, run.prompts_per_update)
     flat = [attempt for made in graded for attempt in made]
-    collapse = find_collapse(metrics, run.collapse)
     correct = np.array([[attempt.verdict.correct for attempt in made] for made in graded])
     return {
         "id": run.id,
@@ -137,7 +134,6 @@ def summarize(trainer: Trainer, folder: Path, graded: list[list[Attempt]]) -> di
         "updates": len(metrics),
         "train_s": sum(row["generate_s"] + row["learn_s"] for row in metrics),
         "final_reward": metrics[-1]["reward"] if metrics else None,
-        "collapse": dataclasses.asdict(collapse) if collapse else None,
     }
 
 

@@ -15,7 +15,6 @@ from ..rollout.text import Codec
 from ..types import InputError, Task
 
 PAPER = "paper"  # stands for what each objective's own paper uses
-CONVENTIONS = ("advantage", "aggregate", "denominator")  # what stands around an objective's formula
 
 
 def cells(suite: Suite) -> list[Run]:
@@ -34,10 +33,8 @@ def cells(suite: Suite) -> list[Run]:
 
 def conventions(suite: Settings, entry: Entry) -> dict[str, str]:
     """Advantage, aggregate and denominator of an objective: the suite's, or those of its paper where it says so."""
-    return {
-        key: getattr(entry.conventions, key) if getattr(suite, key) == PAPER else getattr(suite, key)
-        for key in CONVENTIONS
-    }
+    papers = entry.conventions.names
+    return {key: papers[key] if getattr(suite, key) == PAPER else getattr(suite, key) for key in papers}
 
 
 def check(suite: Suite) -> Task:

@@ -15,9 +15,11 @@ from ..registry import OBJECTIVES
 from ..types import InputError
 from .cell import Execution
 from .executor import run_cells
-from .expand import CONVENTIONS, cells, check
+from .expand import cells, check
 from .progress import Display
 from .provenance import data_digest
+
+NO_MATTER = ("id", "collapse")  # may differ from what a folder holds: the report judges collapse anew
 
 
 def run_suite(suite: Suite, folder: Path, how: Execution) -> int:
@@ -44,8 +46,8 @@ def claim(runs: list[Run], inputs: dict[str, str], folder: Path) -> None:
     wanted = {run.name: describe(run) | inputs for run in runs}
     for name, cell in wanted.items():
         held = store.read_json(folder / name / store.RUN)
-        if held is not None and held != cell:
-            changed = [key for key in cell if key != "id" and held.get(key) != cell[key]]
+        changed = [key for key in cell if key not in NO_MATTER and held is not None and held.get(key) != cell[key]]
+        if changed:
             raise InputError(
                 f"{folder / name} holds a cell with other settings ({', '.join(changed)}); use another --results folder"
             )
@@ -58,8 +60,7 @@ def describe(run: Run) -> dict[str, Any]:
     described: dict[str, Any] = {"id": run.id, "reads": [], "paper": {}, **run.model_dump(mode="json")}
     if run.objective is not None:
         entry = OBJECTIVES.get(run.objective)
-        paper = {key: getattr(entry.conventions, key) for key in CONVENTIONS}
-        described |= {"reads": list(entry.reads), "paper": paper}
+        described |= {"reads": list(entry.reads), "paper": entry.conventions.names}
     return described
 
 

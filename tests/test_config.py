@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from lagbench import InputError
+from lagbench.harness import store
 from lagbench.harness.config import Run, load_suite, packaged_suites, validated
+from lagbench.harness.registry import OBJECTIVES
 from lagbench.harness.sweep.expand import cells, check
+from lagbench.harness.sweep.run import claim
 
 
 def test_packaged_suites_are_valid() -> None:
@@ -64,6 +67,23 @@ def test_label_tells_settings_apart_and_lets_grids_grow() -> None:
     assert label != load_suite("quick", ["hyperparameters.spo.neg_scale=0.1"]).label
 
 
+def test_thresholds_of_the_verdict_change_no_cell(tmp_path: Path) -> None:
+    """Same label, same ids; a folder takes the new thresholds over."""
+    suites = [load_suite("quick", [f"collapse.window={window}"]) for window in (10, 20)]
+    assert suites[0].label == suites[1].label
+    assert [run.id for run in cells(suites[0])] == [run.id for run in cells(suites[1])]
+    for suite in suites:
+        claim(cells(suite), {}, tmp_path)
+    held = store.read_json(tmp_path / "spo-constant-8-seed0" / store.RUN)
+    assert held["collapse"]["window"] == 20
+    with pytest.raises(InputError, match=r"other settings \(aggregate\)"):
+        claim(cells(load_suite("quick", ["aggregate=token_mean"])), {}, tmp_path)
+
+
+def test_all_objectives() -> None:
+    assert load_suite("quick", ["objectives=all"]).objectives == tuple(OBJECTIVES.all())
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -78,7 +98,14 @@ def test_label_tells_settings_apart_and_lets_grids_grow() -> None:
         ("task=chian", "unknown task 'chian' .did you mean 'chain'"),
         ("data=somewhere", "chain has no option 'data'"),
         ("advantage=group_men", "did you mean 'group_mean'"),
+        ("advantage=opmd:0", "advantage='opmd:0' is not valid: only asymre takes a number"),
+        ("advantage=group_mean:3", "advantage='group_mean:3' is not valid"),
         ("aggregate=mean", "aggregate='mean' is unknown"),
+        ("denominator=sum", "denominator='sum' is not valid"),
+        ("collapse.windw=3", "unknown key 'collapse.windw' .did you mean 'collapse.window'.*`lagbench list collapse`"),
+        ("collapse=3", "collapse=3 is not valid: expected collapse.NAME=value"),
+        ("collapse.window=0", "collapse.window=0 is not valid"),
+        ("hyperparameters.decoupled_ppo.weight_cap=0", "decoupled_ppo: weight_cap=0 is not valid"),
         ("eval_problems=9999", "task chain holds 512 test problems"),
         ("model=no/such/folder", "model=no/such/folder: no such folder"),
         ("prompt=chat", "the model has no chat template"),

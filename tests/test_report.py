@@ -97,8 +97,8 @@ def test_trouble_is_counted(comparison: Comparison) -> None:
     assert not row(comparison, "naive", 0)["collapsed"]
     told = notes(comparison)
     assert "naive at constant:16: NonFinite: update 3" in told
-    assert "naive at constant:16, seed 0: collapsed, score 0.1, limit 0.15, at update 100" in told
-    assert "naive at constant:16, seed 1: collapsed, non_finite at update 3" in told
+    collapsed = "naive at constant:16 collapsed: "
+    assert f"{collapsed}seed 0 score 0.1, limit 0.15, at update 100; seed 1 non_finite at update 3" in told
 
 
 def test_the_verdict_over_the_updates_is_made_when_reporting(folder: Path) -> None:

@@ -122,7 +122,9 @@ def notes(comparison: Comparison) -> list[str]:
     lines += ["Lag in optimizer updates.", *conventions(comparison)]
     for row in comparison.rows:
         where = f"{row.objective} at {row.lag}"
-        lines += [f"{where}, seed {seed}: collapsed, {told(found)}" for seed, found in row.collapses.items()]
+        if row.collapses:
+            seeds = "; ".join(f"seed {seed} {told(found)}" for seed, found in row.collapses.items())
+            lines.append(f"{where} collapsed: {seeds}")
         lines += [f"{where}: {reason}" for reason in row.reasons]
     return lines
 

@@ -10,9 +10,10 @@ import time
 import torch
 
 from lagbench import Batch
+from lagbench.harness.apply import apply_objective
 from lagbench.harness.check.objective import options_to_check
 from lagbench.harness.learn.aggregate import make_aggregate, reduced
-from lagbench.harness.registry import OBJECTIVES, Entry, apply_objective
+from lagbench.harness.registry import OBJECTIVES, Entry
 
 ROWS, WIDTH, GROUP_SIZE = 256, 1024, 8
 LIMIT_MS = 60

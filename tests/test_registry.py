@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from lagbench import Batch, InputError, Loss
-from lagbench.harness.registry import BATCH_FIELDS, OBJECTIVES, TASKS, Registry, apply_objective
+from lagbench.harness.apply import apply_objective
+from lagbench.harness.registry import BATCH_FIELDS, OBJECTIVES, TASKS, Registry
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from .. import store
+from ..apply import apply_objective
 from ..config import Run
 from ..lag import LagPlan
-from ..registry import Entry, apply_objective
+from ..registry import Entry
 from ..rollout import TRAINING, Noise, Sampler
 from ..rollout.text import Codec
 from ..types import Batch, Loss, NonFinite, Problem, Rollouts

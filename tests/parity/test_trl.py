@@ -17,10 +17,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from lagbench.harness.apply import apply_objective
 from lagbench.harness.learn import advantages
 from lagbench.harness.learn.aggregate import make_aggregate, reduced
 from lagbench.harness.models import locate
-from lagbench.harness.registry import OBJECTIVES, apply_objective
+from lagbench.harness.registry import OBJECTIVES
 from lagbench.harness.types import Batch
 
 trl = pytest.importorskip("trl", reason="needs the extra parity: make parity")

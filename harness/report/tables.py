@@ -175,8 +175,9 @@ def to_terminal(comparison: Comparison) -> Table:
     rows = [_texts(row, _largest(comparison)) for row in comparison.rows]
     for name in rows[0] if rows else []:
         table.add_column(name, justify="left" if name in TEXT_COLUMNS else "right", no_wrap=name != "reads")
+    several_lags = len({row.lag for row in comparison.rows}) > 1
     for i, row in enumerate(comparison.rows):
-        if i and row.objective != comparison.rows[i - 1].objective:
+        if i and several_lags and row.objective != comparison.rows[i - 1].objective:
             table.add_section()
         table.add_row(*rows[i].values(), style="red" if row.collapsed else None)
     return table

@@ -131,7 +131,7 @@ class Run(Settings):
     @property
     def id(self) -> str:
         """The first 16 hex digits of the sha256 of the configuration."""
-        return _digest(self.model_dump(exclude=JUDGMENT))
+        return digest_of(self.model_dump(exclude=JUDGMENT))
 
     @property
     def name(self) -> str:
@@ -183,7 +183,7 @@ class Suite(Settings):
         """Name and digest of what the cells share: suites of one label can be put into one table."""
         settings = {key: value for key, value in self.settings().items() if key not in JUDGMENT}
         shared = settings | {"hyperparameters": self.hyperparameters}
-        return f"{self.name}-{_digest(shared)[:8]}"
+        return f"{self.name}-{digest_of(shared)[:8]}"
 
 
 def load_suite(source: str, overrides: Iterable[str] = ()) -> Suite:
@@ -261,5 +261,6 @@ def _value(text: str) -> Any:
         return text
 
 
-def _digest(value: Any) -> str:
+def digest_of(value: Any) -> str:
+    """The first 16 hex digits of the sha256 of a value as JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -142,6 +142,12 @@ def test_an_objective_that_fails_has_a_reason_and_the_others_their_values(tmp_pa
     assert (tmp_path / "report" / "gradient_fidelity.png").stat().st_size > 5_000
 
 
+def test_a_history_that_fails_is_told_in_one_line(tmp_path: Path) -> None:
+    overrides = [*SMALL, "objectives=spo", "hyperparameters.spo.neg_scale=inf"]
+    with pytest.raises(InputError, match="seed 0 of the probe came to no end: update 0: objective spo"):
+        run_probe(load_suite("quick", overrides), "spo", PROBE, tmp_path / "out", 1, "")
+
+
 def test_a_reference_of_zero_is_told() -> None:
     """A learner of one response per prompt has no advantages."""
     suite = load_suite("quick", [*SMALL, "objectives=grpo", "lags=0", "responses_per_prompt=1"])

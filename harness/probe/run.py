@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import multiprocessing as mp
-import os
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from .. import store
-from ..config import Run, Suite
+from ..config import Run, Suite, digest_of
 from ..models import digest, locate
+from ..sweep.executor import warm_context
 from ..sweep.expand import cells, check
+from ..sweep.progress import progress_bar
 from ..sweep.provenance import data_digest, environment
-from ..types import InputError
+from ..types import InputError, NonFinite
 from .fidelity import Probe, probe_seed, work_units
 
 
@@ -38,7 +37,7 @@ def run_probe(suite: Suite, history: str, probe: Probe, folder: Path | None, wor
     runs = [run for run in cells(suite) if run.objective]
     shared = suite.model_dump(mode="json", exclude={"seeds", "collapse"})
     settings = inputs | {"history": history, "probe": dataclasses.asdict(probe), "suite": shared}
-    folder = folder or Path("results") / "runs" / f"probe-{suite.name}-{_short(settings)}"
+    folder = folder or Path("results") / "runs" / f"probe-{suite.name}-{digest_of(settings)[:8]}"
     _claim(folder, json.loads(json.dumps(settings)), command)
     todo = [seed for seed in suite.seeds if not (folder / store.seed_file(seed)).exists()]
     _run_seeds(todo, runs, history, probe, folder, workers)
@@ -58,14 +57,11 @@ def _claim(folder: Path, settings: dict[str, Any], command: str) -> None:
 def _run_seeds(seeds: list[int], runs: list[Run], history: str, probe: Probe, folder: Path, workers: int) -> None:
     if not seeds:
         return
-    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
-    context = mp.get_context("forkserver")
-    context.set_forkserver_preload(["lagbench.harness.probe.fidelity"])
+    context = warm_context("lagbench.harness.probe.fidelity")
     counter = context.Value("L", 0)
     trained = {run.seed: run for run in runs if run.objective == history}
     console = Console(stderr=True)
-    columns = (TextColumn("batches"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("ETA"))
-    bar = Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
+    bar = progress_bar("batches", console)
     task = bar.add_task("batches", total=sum(work_units(trained[seed], probe) for seed in seeds))
     with bar, ProcessPoolExecutor(workers, context, initializer=_count_into, initargs=(counter,)) as pool:
         pending = {
@@ -77,7 +73,10 @@ def _run_seeds(seeds: list[int], runs: list[Run], history: str, probe: Probe, fo
             bar.update(task, completed=counter.value)
             for future in done:
                 seed = pending.pop(future)
-                future.result()
+                try:
+                    future.result()
+                except (NonFinite, BrokenProcessPool) as error:
+                    raise InputError(f"seed {seed} of the probe came to no end: {error}") from error
                 console.print(f"seed {seed} done, {len(pending)} to go", markup=False, highlight=False)
 
 
@@ -96,7 +95,3 @@ def _one(history: Run, runs: list[Run], probe: Probe, folder: Path) -> None:
             _counter.value += 1
 
     store.write_json(folder / store.seed_file(history.seed), probe_seed(history, runs, probe, advance))
-
-
-def _short(settings: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]

@@ -35,12 +35,20 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_cells(runs: list[Run], folder: Path, how: Execution, on_update: Callable[[Run, int], None]) -> Iterator[Run]:
-    """Carry out cells, `how.workers` at a time; yields each as it ends, however it ended."""
-    # One warm process is forked for each cell, so that torch is imported once. One thread each: more are slower.
+def warm_context(module: str) -> Any:
+    """Processes forked from one that has imported `module`, so that torch is imported once.
+
+    One thread each: more are slower.
+    """
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
     context = mp.get_context("forkserver")
-    context.set_forkserver_preload(["lagbench.harness.sweep.cell"])
+    context.set_forkserver_preload([module])
+    return context
+
+
+def run_cells(runs: list[Run], folder: Path, how: Execution, on_update: Callable[[Run, int], None]) -> Iterator[Run]:
+    """Carry out cells, `how.workers` at a time; yields each as it ends, however it ended."""
+    context = warm_context("lagbench.harness.sweep.cell")
     waiting = list(runs)
     running: list[Worker] = []
     try:

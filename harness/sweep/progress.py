@@ -20,8 +20,7 @@ class Display:
         self.num_cells, self.cells_left = len(runs), len(todo)
         self.work = sum(map(_work_units, todo))
         self.done = dict.fromkeys((run.name for run in todo), 0)
-        columns = (TextColumn("updates"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("ETA"))
-        self.progress = Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
+        self.progress = progress_bar("updates", console)
         self.bar = self.progress.add_task("updates", total=self.work)
 
     def __enter__(self) -> Display:
@@ -48,6 +47,12 @@ class Display:
         count = f"[{self.num_cells - self.cells_left}/{self.num_cells}]"
         line = f"{count} {run.name}: {outcome} ({elapsed:.0f} s{eta})"
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def progress_bar(what: str, console: Console) -> Progress:
+    """A bar over `what` with count, time and ETA; nothing where the output is no terminal."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("ETA"))
+    return Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
 
 
 def _work_units(run: Run) -> int:

@@ -106,7 +106,14 @@ def test_a_damaged_checkpoint_is_named(run, tmp_path: Path) -> None:
 
 def test_interrupt_is_told_and_goes_on(tmp_path: Path) -> None:
     command = [LAGBENCH, *LONGER, "--results", "out"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     while process.poll() is None and not lines_written(tmp_path / "out"):
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGINT)

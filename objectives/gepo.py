@@ -24,9 +24,8 @@ LOWEST = -1e30  # nats, of a response without tokens
 
 def group_weight(logprobs: Tensor, behavior_logprobs: Tensor, mask: Tensor, group: Tensor) -> Tensor:
     """w_i [B]."""
-    log_q = sequence_mean(behavior_logprobs, mask).masked_fill(
-        ~mask.any(1), LOWEST
-    )  # [B], empty ones count for nothing
+    # an empty response counts for nothing
+    log_q = sequence_mean(behavior_logprobs, mask).masked_fill(~mask.any(1), LOWEST)  # [B]
     top = of_group(log_q, group, "amax")  # [B], so that no sum underflows
     q = (log_q - top).exp()  # [B], over the group's largest
     log_expected = top + (of_group(q**2, group, "sum") / of_group(q, group, "sum")).log()  # [B]

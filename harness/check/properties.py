@@ -16,12 +16,12 @@ from torch import Tensor
 
 from ..apply import apply_objective
 from ..config import Run
-from ..learn.aggregate import make_aggregate, reduced
+from ..learn.aggregate import make_aggregate, reduced, remaining
 from ..learn.policy import Policy, Sequences
 from ..models import locate
 from ..models.load import load_model
 from ..registry import Entry
-from ..types import Batch, Loss
+from ..types import Batch
 from . import batches
 from .stop_gradient import finite_differences
 
@@ -59,8 +59,7 @@ def permutation(entry: Entry, options: Options) -> None:
     loss, moved = (apply_objective(entry, b, options) for b in (batch, batches.permuted(batch, order)))
     mask = batch.mask[order]
     require_close(moved.tokens[mask], loss.tokens[order][mask], "token losses of permuted responses")
-    kept, kept_moved = (mask if x.kept is None else x.kept & m for x, m in ((loss, batch.mask), (moved, mask)))
-    require(torch.equal(kept_moved, kept if loss.kept is None else kept[order]), "other tokens are kept")
+    require(torch.equal(remaining(moved, mask), remaining(loss, batch.mask)[order]), "other tokens are kept")
 
 
 def extremes(entry: Entry, options: Options) -> None:
@@ -92,8 +91,7 @@ def on_policy_weight(entry: Entry, options: Options) -> None:
     """At zero lag and equal policies the gradient of a token's loss is minus its stated weight times A."""
     batch = batches.on_policy(made_up(entry))
     loss = apply_objective(entry, batch, options)
-    counted = batch.mask if loss.kept is None else batch.mask & loss.kept
-    (found,) = torch.autograd.grad(loss.tokens[counted].sum(), batch.logprobs)
+    (found,) = torch.autograd.grad(loss.tokens[remaining(loss, batch.mask)].sum(), batch.logprobs)
     expected = -(stated_weight(entry, options, batch) * batch.advantages[:, None]) * batch.mask
     require_close(found, expected, "the on-policy gradient; state its weight with @objective(on_policy_weight=...)")
 
@@ -152,12 +150,8 @@ def made_up(entry: Entry) -> Batch:
 
 def value(entry: Entry, options: Options, batch: Batch) -> Tensor:
     """The scalar loss under the conventions that the objective declares."""
-    return scalar(entry, apply_objective(entry, batch, options), batch)
-
-
-def scalar(entry: Entry, loss: Loss, batch: Batch) -> Tensor:
     aggregate = make_aggregate(entry.conventions.aggregate, batches.WIDTH)
-    return reduced(loss, batch.mask, aggregate, entry.conventions.denominator)
+    return reduced(apply_objective(entry, batch, options), batch.mask, aggregate, entry.conventions.denominator)
 
 
 def derivative(entry: Entry, options: Options, batch: Batch) -> Tensor:

@@ -60,13 +60,18 @@ def make_aggregate(name: str, max_tokens: int) -> Aggregate:
     return partial(fixed_length, max_tokens=max_tokens) if name == fixed_length.__name__ else AGGREGATES[name]
 
 
+def remaining(loss: Loss, mask: Tensor) -> Tensor:
+    """The tokens that a rejection leaves: [B, T] bool; the mask where there is none."""
+    return mask if loss.kept is None else mask & loss.kept
+
+
 def reduced(loss: Loss, mask: Tensor, aggregate: Aggregate, denominator: str) -> Tensor:
     """The scalar of a loss. Rejected tokens contribute nothing; they are counted under `denominator="all"`.
 
     `all` keeps the weight of every token that is left (AReaL, slime), `kept` gives the survivors the weight of the
     rejected (verl, which overwrites the mask); a response that is rejected whole then counts in no denominator.
     """
-    kept = mask if loss.kept is None else mask & loss.kept  # [B, T]
+    kept = remaining(loss, mask)  # [B, T]
     return aggregate(loss.tokens.where(kept, 0.0), kept if denominator == "kept" else mask)
 
 

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from .. import store
-from ..config import Run, Suite, digest_of
+from ..config import JUDGMENT, Run, Suite, digest_of
 from ..models import digest, locate
 from ..sweep.executor import warm_context
 from ..sweep.expand import cells, check
@@ -35,7 +35,7 @@ def run_probe(suite: Suite, history: str, probe: Probe, folder: Path | None, wor
     suite = suite.model_copy(update={"lags": ("sync",), "objectives": objectives})
     inputs = {"data_digest": data_digest(check(suite)), "model_digest": digest(locate(suite.model))}
     runs = [run for run in cells(suite) if run.objective]
-    shared = suite.model_dump(mode="json", exclude={"seeds", "collapse"})
+    shared = suite.model_dump(mode="json", exclude={"seeds"} | JUDGMENT)
     settings = inputs | {"history": history, "probe": dataclasses.asdict(probe), "suite": shared}
     folder = folder or Path("results") / "runs" / f"probe-{suite.name}-{digest_of(settings)[:8]}"
     _claim(folder, json.loads(json.dumps(settings)), command)

@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from .. import store
-from ..config import Run, Suite
+from ..config import JUDGMENT, Run, Suite
 from ..models import digest, locate
 from ..registry import OBJECTIVES
 from ..types import InputError
@@ -19,7 +19,7 @@ from .expand import cells, check
 from .progress import Display
 from .provenance import data_digest
 
-NO_MATTER = ("id", "collapse")  # may differ from what a folder holds: the report judges collapse anew
+NO_MATTER = {"id"} | JUDGMENT  # may differ from what a folder holds
 
 
 def run_suite(suite: Suite, folder: Path, how: Execution) -> int:

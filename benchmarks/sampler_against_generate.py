@@ -16,8 +16,8 @@ from transformers import PreTrainedModel
 
 from lagbench.harness.models import locate
 from lagbench.harness.models.load import load_model, load_tokenizer
+from lagbench.harness.noise import TRAINING, Noise
 from lagbench.harness.registry import load_task
-from lagbench.harness.rollout import TRAINING, Noise
 from lagbench.harness.rollout.torch_sampler import TorchSampler
 
 PROMPTS, SAMPLES, MAX_TOKENS, REPEATS = 32, 8, 16, 15

@@ -1,4 +1,4 @@
-"""Run (one cell) and Suite (objectives x lags x seeds): frozen, validated once, every field with its unit.
+"""Run (one cell) and Suite (objectives x lags x mismatches x seeds): frozen, validated once, every field with its unit.
 
 A suite is a TOML file plus `key=value` overrides; each value is read as TOML, or else as text.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Iterable
 from importlib.resources import files
@@ -31,6 +32,7 @@ from .registry import OBJECTIVES, did_you_mean
 from .types import InputError
 
 ALL = "all"  # as objectives: every registered one
+NO_MISMATCH = "none"
 JUDGMENT = {"collapse"}  # keys that change no cell, only what is said of it
 Config = TypeVar("Config", bound="Settings")
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -119,13 +121,15 @@ class Settings(BaseModel):
 
 
 class Run(Settings):
-    """One cell: one objective under one lag with one seed."""
+    """One cell: one objective under one lag and one mismatch with one seed."""
 
     objective: str | None
     """None, with no updates, stands for the model as it is."""
     hyperparameters: dict[str, Any] = {}
     """Of the objective, all of them resolved."""
     lag: str
+    """A schedule in canonical spelling."""
+    mismatch: str = NO_MISMATCH
     seed: Seed
 
     @property
@@ -136,7 +140,10 @@ class Run(Settings):
     @property
     def name(self) -> str:
         """Of its folder within a suite's."""
-        return f"{self.objective}-{self.lag.replace(':', '-')}-seed{self.seed}" if self.objective else "base"
+        if self.objective is None:
+            return "base"
+        axes = (self.lag,) if self.mismatch == NO_MISMATCH else (self.lag, self.mismatch)
+        return "-".join([self.objective, *(re.sub(r"[^\w.+-]", "-", axis) for axis in axes), f"seed{self.seed}"])
 
 
 def _as_list(value: Any) -> Any:
@@ -160,7 +167,9 @@ class Suite(Settings):
     objectives: Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
     """`lagbench list objectives`; all stands for every registered one."""
     lags: Annotated[tuple[str, ...], BeforeValidator(_lags), Field(min_length=1)]
-    """Lag schedules; a whole number k stands for constant:k."""
+    """Lag schedules, or other systems' settings: `lagbench lag list`; a whole number k stands for constant:k."""
+    mismatch: Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)] = (NO_MISMATCH,)
+    """What disturbs the sampler and the learner does not model: none, logit_noise:SIGMA, temperature:T, top_p:P, bf16."""
     seeds: Annotated[tuple[Seed, ...], BeforeValidator(_as_list), Field(min_length=1)] = (0,)
     hyperparameters: dict[str, dict[str, Any]] = {}
     """By objective, where they differ from its defaults."""
@@ -168,7 +177,12 @@ class Suite(Settings):
     @model_validator(mode="after")
     def _no_cell_twice(self) -> Self:
         canonical = ["constant:0" if lag == "sync" else lag for lag in self.lags]
-        for key, values in (("objectives", self.objectives), ("lags", canonical), ("seeds", self.seeds)):
+        for key, values in (
+            ("objectives", self.objectives),
+            ("lags", canonical),
+            ("mismatch", self.mismatch),
+            ("seeds", self.seeds),
+        ):
             twice = sorted({str(value) for value in values if list(values).count(value) > 1})
             if twice:
                 raise PydanticCustomError("twice", f"{key} holds {', '.join(twice)} twice (sync is constant:0)")
@@ -251,10 +265,11 @@ def _set(values: dict[str, Any], override: str) -> None:
         values = values.setdefault(table, {})
         if not isinstance(values, dict):
             raise InputError(f"{override!r}: {table!r} is not a table")
-    values[last] = _value(text)
+    values[last] = plain_value(text)
 
 
-def _value(text: str) -> Any:
+def plain_value(text: str) -> Any:
+    """A value as TOML writes it, or else the text itself."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -21,7 +21,9 @@ from .types import Batch, Conventions, InputError, Task
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 BATCH_FIELDS = tuple(f.name for f in dataclasses.fields(Batch))
+SCENE_FIELDS = ("updates", "groups", "tokens", "rng", "lengths")  # what a lag schedule can read
 THIS_PROCESS = "this process"  # where an entry comes from that no distribution announces
+REQUIRED = "required"  # in the place of the default of an option that has to be given
 NO_CONVENTIONS = Conventions()  # of whoever states none, and of tasks
 STRICT = ConfigDict(strict=True, validate_default=True, protected_namespaces=())
 
@@ -46,8 +48,9 @@ class Entry:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Names and defaults."""
-        return {name: field.default for name, field in self.schema.model_fields.items()}
+        """Names and defaults; `REQUIRED` for an option that has none."""
+        fields = self.schema.model_fields.items()
+        return {name: REQUIRED if field.is_required() else field.default for name, field in fields}
 
     @property
     def description(self) -> str:
@@ -78,10 +81,11 @@ class Entry:
         except ValidationError as error:
             first = error.errors()[0]
             option = str(first["loc"][0])
-            raise InputError(
-                f"{self.name}: {option}={first['input']!r} is not valid: {first['msg']}; "
-                f"the default is {self.options[option]!r}"
-            ) from None
+            if first["type"] == "missing":
+                raise InputError(f"{self.name}: {option!r} is missing") from None
+            default = self.options[option]
+            hint = "" if default == REQUIRED else f"; the default is {default!r}"
+            raise InputError(f"{self.name}: {option}={first['input']!r} is not valid: {first['msg']}{hint}") from None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -93,8 +97,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 class Registry:
     """Entries of one kind, filled by a decorator when the entry points of `group` are imported."""
 
-    def __init__(self, kind: str, group: str, reads_from: tuple[str, ...]):
-        self.kind, self.group, self.reads_from = kind, group, reads_from
+    def __init__(self, kind: str, group: str, reads_from: tuple[str, ...], defaults_needed: bool = True):
+        self.kind, self.group, self.reads_from, self.defaults_needed = kind, group, reads_from, defaults_needed
         self._entries: dict[str, Entry] = {}
         self._loaded = False
         self._loading = THIS_PROCESS
@@ -110,7 +114,8 @@ class Registry:
             )
         reads, schema = self._contract(function)
         entry = Entry(name, function, reads, schema, self._loading, conventions)
-        entry.check_options({})  # a default of the wrong type is told now
+        if REQUIRED not in entry.options.values():
+            entry.check_options({})  # a default of the wrong type is told now
         self._entries[name] = entry
         return function
 
@@ -155,9 +160,12 @@ class Registry:
         where = f"{self.kind} {function.__name__} ({function.__module__})"
         for parameter in inspect.signature(function).parameters.values():
             if parameter.kind is parameter.KEYWORD_ONLY:
-                if parameter.default is parameter.empty or parameter.annotation is parameter.empty:
-                    raise InputError(f"{where}: keyword-only {parameter.name!r} needs a type and a default value")
-                options[parameter.name] = (_evaluated(parameter.annotation, function), parameter.default)
+                missing = parameter.default is parameter.empty
+                if parameter.annotation is parameter.empty or (missing and self.defaults_needed):
+                    needs = "a type and a default value" if self.defaults_needed else "a type"
+                    raise InputError(f"{where}: keyword-only {parameter.name!r} needs {needs}")
+                default = ... if missing else parameter.default
+                options[parameter.name] = (_evaluated(parameter.annotation, function), default)
             elif parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.name in self.reads_from:
                 reads.append(parameter.name)
             else:
@@ -180,6 +188,7 @@ def _evaluated(annotation: Any, function: Callable[..., Any]) -> Any:
 
 OBJECTIVES = Registry("objective", "lagbench.objectives", BATCH_FIELDS)
 TASKS = Registry("task", "lagbench.tasks", ())
+SCHEDULES = Registry("schedule", "lagbench.schedules", SCENE_FIELDS, defaults_needed=False)
 
 
 @overload
@@ -210,6 +219,19 @@ def objective(function: Any = None, /, **conventions: Any) -> Any:
 def task(function: Function) -> Function:
     """Register a task: a function of keyword-only options that returns a `Task`. It is returned unchanged."""
     return TASKS.register(function)
+
+
+def schedule(function: Function) -> Function:
+    """Register a lag schedule: how old every group is, [U, P] in updates. It is returned unchanged.
+
+    Its positional arguments name what it reads: `updates` (U), `groups` (P of an update), `tokens` (longest response),
+    `rng` (a numpy Generator of the run's seed), `lengths` ([U, P], mean response length of the initial policy to each
+    group's problem; measured only if somebody reads it). Keyword-only arguments are its options, in the order in which
+    they follow the colon: `NAME:first,second` or `NAME:first,other=value`. A group can be no older than the run: lags
+    are cut at the update's number. For responses whose tokens are of several ages it returns (lag, switches), switches
+    an integer array [N, 4] of rows (update, group, token, lag): from that token on the group is that old.
+    """
+    return SCHEDULES.register(function)
 
 
 def load_task(name: str, options: Mapping[str, Any]) -> Task:

@@ -23,7 +23,7 @@ from lagbench.harness.learn.logprobs import token_logprobs
 from lagbench.harness.learn.policy import NonFinite, Policy, Step, sequences
 from lagbench.harness.models import locate
 from lagbench.harness.models.load import load_model, load_tokenizer
-from lagbench.harness.rollout import TRAINING, Noise
+from lagbench.harness.noise import TRAINING, Noise
 from lagbench.harness.rollout.torch_sampler import TorchSampler
 from lagbench.harness.types import Rollouts
 

@@ -7,9 +7,8 @@ import torch
 from lagbench.harness.learn.policy import Policy, sequences
 from lagbench.harness.models import locate
 from lagbench.harness.models.load import load_model, load_tokenizer
+from lagbench.harness.noise import EVALUATION, TRAINING, Noise, prompt_order, stream
 from lagbench.harness.registry import load_task
-from lagbench.harness.rollout import EVALUATION, TRAINING, Noise
-from lagbench.harness.rollout.noise import prompt_order, stream
 from lagbench.harness.rollout.text import Codec, stop_ids
 from lagbench.harness.rollout.torch_sampler import TorchSampler, inverse_cdf
 from lagbench.harness.types import Rollouts

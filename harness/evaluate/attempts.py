@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..rollout import EVALUATION, Noise, Sampler
+from ..noise import EVALUATION, Noise
+from ..rollout import Sampler
 from ..rollout.text import Codec
 from ..types import Problem, Verdict
 from ..verify import Verifier

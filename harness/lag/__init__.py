@@ -1,6 +1,6 @@
-"""Lag as a plan made before the run: which policy version generates every prompt group of every update."""
+"""Lag as a plan made before the run: which policy version draws every token of every update."""
 
-from .plan import LagPlan
-from .schedules import make_plan
+from .plan import LagPlan, Segments
+from .planning import Scene, make_plan, resolve
 
-__all__ = ["LagPlan", "make_plan"]
+__all__ = ["LagPlan", "Scene", "Segments", "make_plan", "resolve"]

@@ -17,8 +17,9 @@ from .. import store
 from ..apply import apply_objective
 from ..config import Run
 from ..lag import LagPlan
+from ..noise import TRAINING, Noise
 from ..registry import Entry
-from ..rollout import TRAINING, Noise, Sampler
+from ..rollout import Sampler
 from ..rollout.text import Codec
 from ..types import Batch, Loss, NonFinite, Problem, Rollouts
 from ..verify import Verifier

@@ -20,8 +20,8 @@ from torch import Tensor
 from ..config import Run
 from ..learn.loop import Trainer, differentiate, generate, grade, learn
 from ..learn.policy import Forward, Policy, cosine, sequences
+from ..noise import prompt_order
 from ..registry import OBJECTIVES
-from ..rollout.noise import prompt_order
 from ..sweep.cell import assemble_trainer
 from ..sweep.expand import task_of
 from ..types import InputError, NonFinite, Rollouts

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from ..noise import Noise
 from ..types import Rollouts
-from .noise import Noise
 
 
 class Sampler(Protocol):

@@ -10,8 +10,8 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from ..models.load import precision
+from ..noise import Noise
 from ..types import NonFinite, Rollouts
-from .noise import Noise
 from .padding import left_pad, positions
 
 

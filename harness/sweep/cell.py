@@ -21,8 +21,8 @@ from ..learn.loop import Trainer, train
 from ..learn.policy import Policy
 from ..models import locate
 from ..models.load import default_device, load_model, load_tokenizer
+from ..noise import prompt_order
 from ..registry import OBJECTIVES
-from ..rollout.noise import prompt_order
 from ..rollout.text import Codec, stop_ids
 from ..rollout.torch_sampler import TorchSampler
 from ..types import NonFinite, Problem, Task

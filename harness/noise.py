@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PROMPTS, TRAINING, EVALUATION = range(3)  # purposes: independent streams under one seed
+PROMPTS, TRAINING, EVALUATION, SCHEDULE, LENGTHS, MISMATCH = range(6)  # purposes: independent streams under one seed
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,155 @@
+"""From the text of a schedule ("uniform:0-16", "areal:4") to a plan."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..config import plain_value
+from ..noise import SCHEDULE, stream
+from ..registry import SCHEDULES, Entry, did_you_mean
+from ..types import InputError
+from .aliases import ALIASES
+from .plan import NO_SWITCHES, LagPlan
+
+SEPARATORS = {"uniform": "-", "periodic": "+"}  # beside the comma, where a range or an offset reads better
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The run that a plan is made for: everything that a schedule may read."""
+
+    updates: int
+    groups: int  # of one update
+    tokens: int  # longest response
+    seed: int
+    measure_lengths: Callable[[], np.ndarray]  # mean length of the initial policy's responses, [U, P] tokens
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """The same numbers for every schedule and every objective of a seed."""
+        return stream(SCHEDULE, self.seed)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        return self.measure_lengths()
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What the text of a schedule or of an alias stands for."""
+
+    given: str
+    text: str  # in canonical spelling
+    entry: Entry
+    options: Mapping[str, Any]
+    alias: Entry | None
+
+    @property
+    def remark(self) -> str:
+        """That an alias was resolved, to what, and what it keeps of the other system's knob; else nothing."""
+        return "" if self.alias is None else f"{self.given} stands for {self.text}: {self.alias.description}"
+
+
+def resolve(given: str) -> Resolved:
+    """A schedule or alias with its options, checked; an InputError names what is wrong."""
+    entries = SCHEDULES.all()
+    name = given.partition(":")[0].strip()
+    if name in ALIASES:
+        alias = ALIASES[name]
+        found = resolve(alias.function(**_options(alias, given)))
+        return Resolved(given, found.text, found.entry, found.options, alias)
+    if name not in entries:
+        raise InputError(
+            f"unknown lag schedule {given!r}{did_you_mean(name, [*entries, *ALIASES])}; "
+            f"`lagbench lag list` explains all {len(entries) + len(ALIASES)}"
+        )
+    options = _options(entries[name], given)
+    return Resolved(given, _spelled(entries[name], options), entries[name], options, None)
+
+
+def make_plan(given: str, scene: Scene) -> LagPlan:
+    """The plan of a schedule for a run; an InputError where it makes no sense."""
+    found = resolve(given)
+    reads = {name: getattr(scene, name) for name in found.entry.reads}
+    try:
+        lag, switches = _parts(found.entry.function(**reads, **found.options))
+        if lag.shape != (scene.updates, scene.groups) or lag.dtype.kind not in "iu" or (lag < 0).any():
+            raise ValueError(
+                f"{found.entry} has to give lags >= 0, whole numbers [{scene.updates}, {scene.groups}], "
+                f"and gave {lag.dtype} {list(lag.shape)}"
+            )
+        return LagPlan(found.text, _sources(lag), _switches(lag, switches))
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"lag schedule {given!r}: {error}") from None
+
+
+def _parts(made: Any) -> tuple[np.ndarray, np.ndarray]:
+    lag, switches = made if isinstance(made, tuple) else (made, NO_SWITCHES)
+    return np.asarray(lag), np.asarray(switches).reshape(-1, 4)
+
+
+def _sources(lag: np.ndarray) -> np.ndarray:
+    """The version that is `lag` updates old, or version 0 where there is none as old: [U, P] int32."""
+    return np.maximum(np.arange(len(lag))[:, None] - lag, 0).astype(np.int32)
+
+
+def _switches(lag: np.ndarray, switches: np.ndarray) -> np.ndarray:
+    """Rows (update, group, token, lag) as rows (update, group, token, version), without those that change nothing."""
+    rows = switches[np.lexsort((switches[:, 2], switches[:, 1], switches[:, 0]))].astype(np.int64)
+    update, group, _, age = rows.T
+    version = np.maximum(update - age, 0)
+    first = np.r_[True, (np.diff(rows[:, :2], axis=0) != 0).any(1)][: len(rows)]
+    before = np.where(first, _sources(lag)[update, group], np.r_[0, version[:-1]][: len(rows)])
+    return np.c_[rows[:, :3], version][version != before].astype(np.int32)
+
+
+def _options(entry: Entry, given: str) -> dict[str, Any]:
+    try:
+        return entry.check_options(_arguments(entry, given.partition(":")[2].strip()))
+    except InputError as error:
+        raise InputError(f"lag schedule {given!r}: {error}; expected {form(entry)}") from None
+
+
+def form(entry: Entry) -> str:
+    """How a schedule or alias is written: `NAME:option,option`."""
+    return f"{entry.name}:{','.join(entry.options)}" if entry.options else entry.name
+
+
+def _arguments(entry: Entry, text: str) -> dict[str, Any]:
+    """The options in the text after the colon: in their order, or as option=value."""
+    if not text:
+        return {}
+    names = list(entry.options)
+    if [field.annotation for field in entry.schema.model_fields.values()] == [str]:
+        return {names[0]: text}  # a path may hold anything
+    if (separator := SEPARATORS.get(entry.name)) and separator in text and "," not in text and "=" not in text:
+        text = text.replace(separator, ",")
+    given: dict[str, Any] = {}
+    for i, part in enumerate(re.split(r"\s*,\s*", text)):
+        name, equals, value = part.partition("=")
+        if not equals and i >= len(names):
+            raise InputError(f"{part!r} is one value too many")
+        name, value = (name.strip(), value) if equals else (names[i], part)
+        if name in given:
+            raise InputError(f"{name!r} is given twice")
+        given[name] = plain_value(value.strip())
+    return given
+
+
+def _spelled(entry: Entry, options: Mapping[str, Any]) -> str:
+    """The one way to write a schedule: options in their order, defaults at the end left out."""
+    values = list(options.items())
+    while values and values[-1][1] == entry.options[values[-1][0]]:
+        values.pop()
+    texts = [f"{name}={str(v).lower()}" if isinstance(v, bool) else _number(v) for name, v in values]
+    return ":".join([entry.name, *([SEPARATORS.get(entry.name, ",").join(texts)] if texts else [])])
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,135 @@
+"""Recorded lag as a file: which version drew every token of a run, one line per update.
+
+The first line is {"format": "lagbench-trace-1", "name": TEXT, "groups": P}. Line u + 2 is update u:
+{"update": u, "groups": [g_0, ..., g_(P-1)]}. A group is the version that drew all of it (3), or a
+run-length encoding of its tokens' versions ([[3, 12], [4, 7]]: 12 tokens by version 3, then 7 by version 4). The last
+run extends to the end of every response of the group, so its length is not used and may be null. Versions count
+optimizer updates; update u trains on versions 0 to u.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..types import InputError
+from .plan import LagPlan
+
+FORMAT = "lagbench-trace-1"
+Group = int | list[list[int | None]]
+
+
+def header(name: str, groups: int) -> dict[str, Any]:
+    """The first line of a trace."""
+    return {"format": FORMAT, "name": name, "groups": groups}
+
+
+def lines(plan: LagPlan) -> Iterator[dict[str, Any]]:
+    """A plan as the lines of its trace."""
+    yield header(plan.name, plan.source.shape[1])
+    for update in range(len(plan.source)):
+        yield {"update": update, "groups": encoded(plan, update)}
+
+
+def encoded(plan: LagPlan, update: int) -> list[Group]:
+    """The groups of one update: a version, or runs of [version, tokens]."""
+    groups: list[Group] = plan.source[update].tolist()
+    mine = plan.switches[plan.switches[:, 0] == update]
+    for group in np.unique(mine[:, 1]).tolist():
+        _, _, tokens, versions = mine[mine[:, 1] == group].T
+        lengths = np.diff(tokens, prepend=0).tolist()
+        runs = zip([int(plan.source[update, group]), *versions.tolist()], [*lengths, None], strict=True)
+        groups[group] = [list(run) for run in runs]
+    return groups
+
+
+def read_trace(file: str | Path, updates: int | None = None, groups: int | None = None) -> LagPlan:
+    """The plan in a trace file, its first `updates` updates (None: all); an InputError names the line that is wrong."""
+    path = Path(file)
+    try:
+        with path.open(encoding="utf-8") as opened:
+            name, width, rows = _parsed(path, opened)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise InputError(f"trace {path}: {reason}; expected a file as docs/lag.md describes it") from None
+    if groups is not None and groups != width:
+        raise InputError(
+            f"trace {path} has {width} groups per update, the run {groups}: set prompts_per_update={width}"
+        )
+    if updates is not None and updates > len(rows):
+        raise InputError(f"trace {path} has {len(rows)} updates, the run {updates}: set updates={len(rows)} or less")
+    return decoded(name, width, rows[:updates])
+
+
+def decoded(name: str, width: int, rows: list[list[Group]]) -> LagPlan:
+    """The plan of groups as `encoded` gives them, checked before by `_parsed` or by construction."""
+    source = np.zeros((len(rows), width), np.int32)
+    switches = []
+    for update, row in enumerate(rows):
+        for place, group in enumerate(row):
+            runs = [[group, None]] if isinstance(group, int) else group
+            source[update, place] = runs[0][0]
+            token = 0
+            for (_, length), (version, _) in itertools.pairwise(runs):
+                token += length or 0
+                switches.append((update, place, token, version))
+    return LagPlan(name, source, np.array(switches, np.int32).reshape(-1, 4))
+
+
+def _parsed(path: Path, opened: Iterable[str]) -> tuple[str, int, list[list[Group]]]:
+    name, width, rows = "", 0, []
+    number = 0
+    for number, line in enumerate(opened, 1):
+        where = f"trace {path}, line {number}"
+        try:
+            value = json.loads(line)
+        except ValueError:
+            raise InputError(f"{where}: not JSON: {line.strip()[:60]!r}") from None
+        if not isinstance(value, dict):
+            raise InputError(f"{where}: expected an object, got {line.strip()[:60]!r}")
+        if number == 1:
+            _expect(value.get("format") == FORMAT, where, "format", value.get("format"), repr(FORMAT))
+            name, width = value.get("name"), value.get("groups")
+            _expect(isinstance(name, str), where, "name", name, "text")
+            _expect(_whole(width) and width > 0, where, "groups", width, "a whole number above 0")
+        else:
+            update = number - 2
+            _expect(value.get("update") == update, where, "update", value.get("update"), str(update))
+            groups = value.get("groups")
+            _expect(isinstance(groups, list) and len(groups) == width, where, "groups", groups, f"{width} groups")
+            for place, group in enumerate(groups):
+                _check_group(f"{where}, groups[{place}]", group, update)
+            rows.append(groups)
+    if not number:
+        raise InputError(f"trace {path}: empty; expected a first line with format, name and groups")
+    return name, width, rows
+
+
+def _check_group(where: str, group: Any, update: int) -> None:
+    if _whole(group):
+        _expect(0 <= group <= update, where, "version", group, f"0 to {update}")
+        return
+    pairs = isinstance(group, list) and group and all(isinstance(run, list) and len(run) == 2 for run in group)
+    _expect(pairs, where, "group", group, "a version, or runs [[version, tokens], ...]")
+    before = -1
+    for i, (version, length) in enumerate(group):
+        last = i + 1 == len(group)
+        _expect(_whole(version) and before < version <= update, where, "version", version, f"{before + 1} to {update}")
+        known = _whole(length) and length > 0
+        _expect(known or (last and length is None), where, "tokens", length, "a whole number above 0")
+        before = version
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _expect(holds: bool, where: str, field: str, value: Any, expected: str) -> None:
+    if not holds:
+        shown = json.dumps(value)
+        raise InputError(f"{where}: {field} is {shown if len(shown) < 60 else shown[:57] + '...'}, expected {expected}")

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,8 +71,8 @@ def run(
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoints", file=sys.stderr)
         raise typer.Exit(130) from None
-    _print_report(folder)
-    raise typer.Exit(1 if unfinished else 0)
+    valid = _print_report(folder)
+    raise typer.Exit(1 if unfinished or not valid else 0)
 
 
 @app.command()
@@ -75,14 +80,20 @@ def report(
     results: Annotated[Path, typer.Argument(help="The folder that `lagbench run` printed.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON instead of the table.")] = False,
 ) -> None:
-    """Compare everything in a results folder: print it, and write Markdown, CSV, JSON and a picture beside it."""
+    """Compare everything in a results folder: print it, and write Markdown, CSV, JSON and a picture beside it.
+
+    Gates come first: conditions of validity. Exit code 1 if one of them has failed.
+    """
     if as_json:
         from .report.comparison import compare
         from .report.tables import to_json
 
-        print(json.dumps(to_json(compare(results)), indent=1))
+        comparison = compare(results)
+        print(json.dumps(to_json(comparison), indent=1))
+        valid = comparison.valid
     else:
-        _print_report(results)
+        valid = _print_report(results)
+    raise typer.Exit(0 if valid else 1)
 
 
 class Kind(StrEnum):
@@ -200,6 +211,121 @@ def _ages(text: str) -> tuple[int, ...]:
         raise InputError(f"--lags {text!r} is not valid: expected whole numbers, as in 0,1,8") from None
 
 
+lag = typer.Typer(no_args_is_help=True, help="Lag schedules: list them, look at a plan, import a trace.")
+app.add_typer(lag, name="lag")
+
+
+@lag.command("show")
+def lag_show(
+    schedule: Annotated[str, typer.Argument(help="As in lags=...: constant:4, uniform:0-16, areal:4, trace:FILE.")],
+    updates: Annotated[int | None, typer.Option(help="U; 200, or what a trace holds.", show_default=False)] = None,
+    groups: Annotated[
+        int | None, typer.Option(help="P, of an update; 32, or what a trace holds.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the schedules that draw lags.")] = 0,
+    tokens: Annotated[
+        int | None, typer.Option(help="Longest response; 16, or what a trace needs.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan and its numbers as JSON.")] = False,
+    png: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a picture of it, too.")] = None,
+) -> None:
+    """Make the plan of a schedule without a run: numbers, histogram, and lag against update.
+
+    lagbench lag show periodic:10
+
+    lagbench lag show areal:4,2 --updates 100 --png areal.png
+    """
+    for option, value in (("--updates", updates), ("--groups", groups), ("--tokens", tokens)):
+        _expect_number(option, value, least=1)
+    _expect_number("--seed", seed, least=0)
+    from dataclasses import asdict
+
+    from .lag import make_plan, resolve
+    from .lag.summary import imagined_scene, note_on, page, statistics
+
+    found = resolve(schedule)
+    scene, note = imagined_scene(found, updates, groups, tokens, seed), note_on(found)
+    plan = make_plan(schedule, scene)
+    if as_json:
+        about = {"given": schedule, "remark": found.remark, "note": note, "tokens": scene.tokens, "seed": seed}
+        print(json.dumps(plan.to_json() | about | asdict(statistics(plan, scene.tokens))))
+    else:
+        heading = [found.remark, f"{plan.name}: {found.entry.description}", note and f"Note: {note}."]
+        print("\n".join(_wrapped(line) for line in heading if line), page(plan, scene.tokens), sep="\n\n")
+    if png is not None:
+        from .report.lag_chart import lag_of_plan
+        from .store import write_atomically
+
+        with _writing(png, "--png"):
+            write_atomically(png, lambda path: lag_of_plan(plan, scene.tokens, path))
+        print(f"wrote {png}", file=sys.stderr if as_json else sys.stdout)
+
+
+@lag.command("list")
+def lag_list(
+    as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON instead of a table.")] = False,
+) -> None:
+    """Explain every lag schedule, and every setting of another system that stands for one."""
+    list_(Kind.lags, as_json)
+
+
+@lag.command("import")
+def lag_import(
+    system: Annotated[str, typer.Argument(help="areal, verl, trl, prime_rl or pipeline_rl.")],
+    file: Annotated[Path, typer.Argument(help="Its record: one JSON object per response, in the order of training.")],
+    out: Annotated[Path, typer.Option(metavar="TRACE", help="The trace to write.")],
+    groups: Annotated[int, typer.Option(help="P, prompt groups of an update.")],
+    responses: Annotated[int, typer.Option(help="G, responses of a group.")],
+    updates_per_version: Annotated[
+        str, typer.Option(metavar="NUMBER", help="Optimizer updates per version of that system: 4, or 1/256.")
+    ] = "1",
+    tokens: Annotated[int | None, typer.Option(help="Longest response of the run to come, to which token numbers are scaled.")] = None,
+) -> None:
+    """Turn the versions that another system recorded into a trace, to be run as lags=trace:FILE.
+
+    lagbench lag import areal dump.jsonl --out areal.jsonl --groups 32 --responses 16
+    """
+    for option, value in (("--groups", groups), ("--responses", responses), ("--tokens", tokens)):
+        _expect_number(option, value, least=1)
+    ratio = _ratio("--updates-per-version", updates_per_version)
+    from .lag import trace
+    from .lag.importers import import_trace
+    from .lag.summary import brief
+    from .store import write_lines
+
+    found = import_trace(system, file, groups=groups, responses=responses, updates_per_version=ratio, tokens=tokens)
+    with _writing(out, "--out"):
+        write_lines(out, trace.lines(found.plan))
+    for remark in found.remarks:
+        print(_wrapped(remark))
+    print(f"wrote {out}: {brief(found.plan)}")
+    updates = len(found.plan.source)
+    print(f"Next: lagbench run SUITE lags=trace:{out} updates={updates} prompts_per_update={groups}")
+
+
+def _expect_number(option: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise InputError(f"{option} {value} is not valid: expected a whole number from {least} on")
+
+
+def _ratio(option: str, text: str) -> Fraction:
+    try:
+        ratio = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        ratio = Fraction(0)
+    if ratio <= 0:
+        raise InputError(f"{option} {text!r} is not valid: expected a number above 0, as in 4 or 1/256")
+    return ratio
+
+
+@contextmanager
+def _writing(path: Path, option: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot write to {path}: {error.strerror}; give {option} another file") from None
+
+
 new = typer.Typer(no_args_is_help=True, help="Start a package of your own.")
 app.add_typer(new, name="new")
 
@@ -233,7 +359,8 @@ def convert_gguf(
     print(f"wrote {folder}; use it as model={folder}")
 
 
-def _print_report(folder: Path) -> None:
+def _print_report(folder: Path) -> bool:
+    """Print gates, table and notes, write the report, and tell whether no gate has failed."""
     from .report.comparison import compare
     from .report.tables import notes, to_terminal
     from .report.write import write_report
@@ -241,7 +368,10 @@ def _print_report(folder: Path) -> None:
 
     comparison = compare(folder)
     write_report(comparison, folder / REPORT)
+    for gate in comparison.gates:
+        print(gate)
     _print_table(to_terminal(comparison), notes(comparison), folder / REPORT)
+    return comparison.valid
 
 
 def _print_table(table: Any, notes: list[str], report: Path) -> None:
@@ -259,10 +389,16 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
     """A block for each row: its name and what it is on the first line, the rest below."""
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
-        print(f"{row['name']:{width}} {row['description']}".rstrip())
+        print(_wrapped(f"{row['name']:{width}} {row['description']}".rstrip(), width + 1))
         for key, value in row.items():
             if key not in ("name", "description", "page") and value not in ("", {}, []):
-                print(f"{'':{width}} {key}: {_text(value)}")
+                print(_wrapped(f"{'':{width}} {key}: {_text(value)}", width + 3))
+
+
+def _wrapped(text: str, indent: int = 0) -> str:
+    """Lines as wide as the terminal, or 120 columns where there is none; all but the first are indented."""
+    columns = shutil.get_terminal_size((120, 24)).columns
+    return textwrap.fill(text, columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _text(value: Any) -> str:

@@ -28,7 +28,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from .registry import OBJECTIVES, did_you_mean
+from .lag import resolve, split_schedules
+from .registry import OBJECTIVES, did_you_mean, plain_value
 from .types import InputError
 
 ALL = "all"  # as objectives: every registered one
@@ -155,7 +156,7 @@ def _as_list(value: Any) -> Any:
 
 def _lags(value: Any) -> Any:
     """A whole number k stands for constant:k."""
-    lags = _as_list(value)
+    lags = split_schedules(value) if isinstance(value, str) else _as_list(value)
     return [f"constant:{lag}" if str(lag).isdecimal() else lag for lag in lags] if isinstance(lags, list) else lags
 
 
@@ -169,14 +170,15 @@ class Suite(Settings):
     lags: Annotated[tuple[str, ...], BeforeValidator(_lags), Field(min_length=1)]
     """Lag schedules, or other systems' settings: `lagbench lag list`; a whole number k stands for constant:k."""
     mismatch: Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)] = (NO_MISMATCH,)
-    """What disturbs the sampler and the learner does not model: none, logit_noise:SIGMA, temperature:T, top_p:P, bf16."""
+    """What disturbs the sampler unknown to the learner: none, logit_noise:SIGMA, temperature:T, top_p:P, bf16."""
     seeds: Annotated[tuple[Seed, ...], BeforeValidator(_as_list), Field(min_length=1)] = (0,)
     hyperparameters: dict[str, dict[str, Any]] = {}
     """By objective, where they differ from its defaults."""
 
     @model_validator(mode="after")
     def _no_cell_twice(self) -> Self:
-        canonical = ["constant:0" if lag == "sync" else lag for lag in self.lags]
+        texts = [resolve(lag).text for lag in self.lags]
+        canonical = ["constant:0" if lag == "sync" else lag for lag in texts]
         for key, values in (
             ("objectives", self.objectives),
             ("lags", canonical),
@@ -266,14 +268,6 @@ def _set(values: dict[str, Any], override: str) -> None:
         if not isinstance(values, dict):
             raise InputError(f"{override!r}: {table!r} is not a table")
     values[last] = plain_value(text)
-
-
-def plain_value(text: str) -> Any:
-    """A value as TOML writes it, or else the text itself."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def digest_of(value: Any) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 
 from .config import CollapseRules, Suite, load_suite, packaged_suites
-from .lag.schedules import SCHEDULES
-from .registry import OBJECTIVES, TASKS, Entry
+from .lag import resolve
+from .lag.aliases import ALIASES
+from .lag.planning import form
+from .registry import OBJECTIVES, REQUIRED, SCHEDULES, TASKS, Entry
 
 
 def objectives() -> list[dict[str, Any]]:
@@ -50,10 +52,45 @@ def suites() -> list[dict[str, Any]]:
 
 
 def lags() -> list[dict[str, Any]]:
-    return [
-        {"name": name, "description": (inspect.getdoc(schedule) or "").replace("\n", " ")}
-        for name, schedule in SCHEDULES.items()
-    ]
+    """The schedules: how each is written, its options with their defaults, its source; then other systems' knobs.
+
+    Of a knob also an example, the schedule that the example stands for, and whether its system holds the bound hard.
+    """
+    schedules = [_lag(entry, page=_remarks(entry)) for entry in SCHEDULES.all().values()]
+    return [*schedules, *(_lag(entry, **_resolved(entry)) for entry in ALIASES.values())]
+
+
+def _lag(entry: Entry, example: str = "", stands_for: str = "", bound: str = "", page: str = "") -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "description": entry.description,
+        "form": form(entry),
+        "options": entry.options,
+        "example": example,
+        "stands_for": stands_for,
+        "bound": bound,
+        "source": entry.source,
+        "distribution": "" if stands_for else entry.distribution,  # aliases come with LagBench only
+        "page": page,
+    }
+
+
+def _remarks(entry: Entry) -> str:
+    """The docstring of the function without its first line, which is the description."""
+    return (inspect.getdoc(entry.function) or "").partition("\n")[2].strip()
+
+
+def _resolved(alias: Entry) -> dict[str, str]:
+    example = _example(alias)
+    bound = "soft" if alias.description.startswith("Soft") else "hard"
+    return {"example": example, "stands_for": resolve(example).text, "bound": bound}
+
+
+def _example(entry: Entry) -> str:
+    """An alias with values for its options: 0.5 for a fraction, 4 for the first whole number and 2 for the second."""
+    whole = iter(("4", "2"))
+    values = ["0.5" if field.annotation is float else next(whole) for field in entry.schema.model_fields.values()]
+    return ":".join([entry.name, *([",".join(values)] if values else [])])
 
 
 def settings() -> list[dict[str, Any]]:
@@ -99,27 +136,54 @@ def preface(kind: str) -> str:
 def markdown(kind: str) -> str:
     """A listing as a page: a table, then a section for every entry that comes with a page of its own."""
     rows = LISTINGS[kind]()
-    title = f"# {kind.capitalize()}\n\nMade by `lagbench list {kind} --markdown`."
-    parts = [title, preface(kind), _table(rows), *(_section(row) for row in rows if row.get("page"))]
+    made = f"Made by `lagbench list {kind} --markdown`."
+    if kind == lags.__name__:
+        parts = ["# Lag schedules", made, *_lag_parts(rows)]
+    else:
+        parts = [f"# {kind.capitalize()}", made, preface(kind), _table(rows, ("default", "description", "source"))]
+        parts += [_section(row) for row in rows if row.get("page")]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
-    columns = [key for key in ("default", "description", "source") if key in rows[0]]
-    lines = [["name", *columns], ["---"] * (1 + len(columns))]
+def _lag_parts(rows: list[dict[str, Any]]) -> Iterator[str]:
+    schedules, knobs = [row for row in rows if not row["stands_for"]], [row for row in rows if row["stands_for"]]
+    yield (
+        "What they are for, and how to write your own: [lag.md](lag.md). U updates in a run, P prompt groups in an\n"
+        "update; lag counts optimizer updates. Options stand in their order or as `option=value`, and\n"
+        "`lagbench lag show SCHEDULE` shows a plan."
+    )
+    yield _table(schedules, ("form", "description", "source"))
+    yield from (_section(row) for row in schedules)
+    yield "## Settings of other systems"
+    yield "Each is written in the place of a schedule and resolved to one, at its bound."
+    yield _table(knobs, ("form", "example", "stands_for", "bound", "description"))
+
+
+def _table(rows: list[dict[str, Any]], wanted: tuple[str, ...]) -> str:
+    columns = [key for key in wanted if key in rows[0]]
+    lines = [["name", *(column.replace("_", " ") for column in columns)], ["---"] * (1 + len(columns))]
     for row in rows:
         name = f"[{row['name']}](#{row['name']})" if row.get("page") else f"`{row['name']}`"
-        lines.append([name, *(str(row[key]).replace("|", "\\|") for key in columns)])
+        lines.append([name, *(_cell(row, key) for key in columns)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(row: dict[str, Any], key: str) -> str:
+    text = str(row[key]).replace("|", "\\|")
+    return f"`{text}`" if key in ("form", "example", "stands_for") else text
 
 
 def _section(row: dict[str, Any]) -> str:
     contract = [key for key in ("reads", "hyperparameters", "options", "paper") if row.get(key)]
     facts = "\n".join(f"- {key}: {_value(row[key])}" for key in contract)
-    return f"## {row['name']}\n\n{row['description']}\n\n{facts}\n\n{row['page']}"
+    return "\n\n".join(part for part in (f"## {row['name']}", row["description"], facts, row["page"]) if part)
 
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"`{key}={default}`" for key, default in value.items())
+        return ", ".join(_option(key, default) for key, default in value.items())
     return ", ".join(f"`{part}`" for part in value)
+
+
+def _option(name: str, default: Any) -> str:
+    return f"`{name}`" if default == REQUIRED else f"`{name}={default}`"

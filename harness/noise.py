@@ -7,6 +7,7 @@ every objective meets the same luck.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,14 @@ class Noise:
     groups: tuple[int, ...]  # P
     samples: int  # G
 
+    def normals(self, rows: Sequence[int], tokens: Sequence[int], size: int) -> np.ndarray:
+        """Standard normal numbers for token `tokens[i]` of response `rows[i]` (p * G + g): [N, size] float64."""
+        drawn = np.empty((len(rows), size))
+        for i, (row, token) in enumerate(zip(rows, tokens, strict=True)):
+            group, sample = self.groups[row // self.samples], row % self.samples
+            drawn[i] = stream(MISMATCH, self.seed, self.update, group, sample, token).standard_normal(size)
+        return drawn
+
     def uniforms(self, num_tokens: int) -> np.ndarray:
         """Uniform numbers in [0, 1) for every response and token: [P * G, T] float64."""
         return np.stack(
@@ -35,9 +44,11 @@ class Noise:
         )
 
 
-def stream(purpose: int, seed: int, update: int = 0, group: int = 0, sample: int = 0) -> np.random.Generator:
-    """The random stream at this address; the counter's lowest word is left to count the numbers drawn."""
-    return np.random.Generator(np.random.Philox(key=[seed, purpose], counter=[0, sample, group, update]))
+def stream(
+    purpose: int, seed: int, update: int = 0, group: int = 0, sample: int = 0, token: int = 0
+) -> np.random.Generator:
+    """The random stream at this address; the lower half of the counter's lowest word counts the numbers drawn."""
+    return np.random.Generator(np.random.Philox(key=[seed, purpose], counter=[token << 32, sample, group, update]))
 
 
 def prompt_order(seed: int, updates: int, groups: int, num_problems: int) -> np.ndarray:

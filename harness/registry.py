@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import inspect
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, TypeVar, overload
@@ -86,6 +87,14 @@ class Entry:
             default = self.options[option]
             hint = "" if default == REQUIRED else f"; the default is {default!r}"
             raise InputError(f"{self.name}: {option}={first['input']!r} is not valid: {first['msg']}{hint}") from None
+
+
+def plain_value(text: str) -> Any:
+    """A value as TOML writes it, or else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

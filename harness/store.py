@@ -5,13 +5,16 @@ results/runs/quick-1a2b3c4d/            one suite
     asympo-constant-8-seed0/            one cell
         run.json                        resolved configuration, its id, digests of model and data
         environment.json                command, versions, hardware
-        plan.json                       planned source version of every group of every update
+        plan.json                       the plan: which version draws what, made before the run
+        trace.jsonl                     one line per update: which version did draw it; lag=trace:FILE replays it
         metrics.jsonl                   one line per update
         checkpoint.pt                   while it runs: weights, optimizer, last gradient, rollouts generated ahead
         attempts.jsonl                  one line per held-out problem: every response and its verdict
         model/                          the final weights, a Hugging Face folder
         result.json                     scores and digests; its presence means finished
         failed.json                     instead of it: the reason
+    beginnings/                         until all cells are finished: what the initial policy drew, for all to read
+    gates.json                          proofs that were run with the suite
     report/                             leaderboard and picture
 
 results/runs/probe-quick-1a2b3c4d/      one probe
@@ -30,10 +33,12 @@ from typing import Any
 
 from .types import InputError
 
-RUN, ENVIRONMENT, PLAN, METRICS = "run.json", "environment.json", "plan.json", "metrics.jsonl"
+RUN, ENVIRONMENT, PLAN = "run.json", "environment.json", "plan.json"
+TRACE, METRICS = "trace.jsonl", "metrics.jsonl"
 CHECKPOINT, ATTEMPTS, MODEL, RESULT, FAILED = "checkpoint.pt", "attempts.jsonl", "model", "result.json", "failed.json"
 PROBE = "probe.json"
-COMMANDS, REPORT, LOCK = "commands.jsonl", "report", ".lock"
+COMMANDS, BEGINNINGS, GATES = "commands.jsonl", "beginnings", "gates.json"
+REPORT, LOCK = "report", ".lock"
 
 
 def seed_file(seed: int) -> str:
@@ -41,10 +46,13 @@ def seed_file(seed: int) -> str:
     return f"seed{seed}.json"
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary neighbor of `path`, then put it in the place of `path` in one step."""
+def write_atomically(path: Path, write: Callable[[Path], object], mark: str = "") -> None:
+    """Let `write` fill a temporary neighbor of `path`, then put it in the place of `path` in one step.
+
+    Writers that may do so at the same time tell their neighbors apart by a `mark`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")  # one that a killed writer left is overwritten by the next
+    temporary = path.with_name(f".{path.name}{mark}.tmp")  # one that a killed writer left is overwritten by the next
     try:
         write(temporary)
         with temporary.open("rb") as written:

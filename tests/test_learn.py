@@ -208,8 +208,8 @@ def some_rollouts(prompts: list[tuple[int, ...]], first_token: int, width: int, 
 def test_parts_from_several_versions_are_put_in_the_order_of_groups() -> None:
     early = some_rollouts([(2,), (0,)], first_token=20, width=3, version=0)  # groups 2 and 0
     late = some_rollouts([(1,)], first_token=10, width=2, version=4)  # group 1
-    whole = assemble([(np.array([2, 0]), early), (np.array([1]), late)])
-    assert whole.prompts == ((0,), (1,), (2,))
+    groups, whole = assemble([(np.array([2, 0]), early), (np.array([1]), late)])
+    assert groups.tolist() == [0, 1, 2] and whole.prompts == ((0,), (1,), (2,))
     assert whole.tokens[:, 0].tolist() == [22, 23, 10, 11, 20, 21]
     assert whole.versions[:, 0].tolist() == [0, 0, 4, 4, 0, 0]
     assert whole.mask.sum(1).tolist() == [3, 3, 2, 2, 3, 3]

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from lagbench.harness import store
 from lagbench.harness.lag import LagPlan
+from lagbench.harness.lag.trace import read_trace
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_realized_lag_is_planned_lag(finished) -> None:
     cell = out / "asympo-constant-3-seed0"
     plan = LagPlan.from_json(store.read_json(cell / "plan.json"))
     rows = store.read_lines(cell / "metrics.jsonl")
-    assert [row["source"] for row in rows] == plan.source.tolist()
+    assert read_trace(cell / "trace.jsonl").source.tolist() == plan.source.tolist()
     assert [row["lag_max"] for row in rows] == [0, 1, 2, 3, 3, 3]
     result = store.read_json(cell / "result.json")
     assert result["planned_lag_digest"] == result["realized_lag_digest"] == plan.digest

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..config import plain_value
 from ..noise import SCHEDULE, stream
-from ..registry import SCHEDULES, Entry, did_you_mean
+from ..registry import REQUIRED, SCHEDULES, Entry, did_you_mean, plain_value
 from ..types import InputError
 from .aliases import ALIASES
 from .plan import NO_SWITCHES, LagPlan
@@ -71,6 +70,29 @@ def resolve(given: str) -> Resolved:
         )
     options = _options(entries[name], given)
     return Resolved(given, _spelled(entries[name], options), entries[name], options, None)
+
+
+def split_schedules(text: str) -> list[str]:
+    """Several schedules in one text, with commas between them and within them: "0,burst:16,16,window:8,oldest".
+
+    A name of a schedule or an alias begins the next one, and so does a number where the last one lacks none.
+
+    >>> split_schedules("0,burst:16,16,8,window:8,oldest,capacity:4,spread=0,16")
+    ['0', 'burst:16,16', '8', 'window:8,oldest', 'capacity:4,spread=0', '16']
+    """
+    entries = {**SCHEDULES.all(), **ALIASES}
+    found: list[str] = []
+    for part in (part.strip() for part in text.split(",")):
+        last = entries.get(found[-1].partition(":")[0]) if found and ":" in found[-1] else None
+        if last is None or part.partition(":")[0] in entries:
+            found.append(part)
+        elif isinstance(plain_value(part), int | float):
+            needed = list(last.options.values()).count(REQUIRED)
+            lacks = SEPARATORS.get(last.name) is None and found[-1].count(",") + 1 < needed
+            found[-1:] = [f"{found[-1]},{part}"] if lacks else [found[-1], part]
+        else:
+            found[-1] += f",{part}"
+    return found
 
 
 def make_plan(given: str, scene: Scene) -> LagPlan:

@@ -73,7 +73,7 @@ def decoded(name: str, width: int, rows: list[list[Group]]) -> LagPlan:
     for update, row in enumerate(rows):
         for place, group in enumerate(row):
             runs = [[group, None]] if isinstance(group, int) else group
-            source[update, place] = runs[0][0]
+            source[update, place] = runs[0][0] or 0
             token = 0
             for (_, length), (version, _) in itertools.pairwise(runs):
                 token += length or 0
@@ -82,7 +82,8 @@ def decoded(name: str, width: int, rows: list[list[Group]]) -> LagPlan:
 
 
 def _parsed(path: Path, opened: Iterable[str]) -> tuple[str, int, list[list[Group]]]:
-    name, width, rows = "", 0, []
+    name, width = "", 0
+    rows: list[list[Group]] = []
     number = 0
     for number, line in enumerate(opened, 1):
         where = f"trace {path}, line {number}"
@@ -94,13 +95,13 @@ def _parsed(path: Path, opened: Iterable[str]) -> tuple[str, int, list[list[Grou
             raise InputError(f"{where}: expected an object, got {line.strip()[:60]!r}")
         if number == 1:
             _expect(value.get("format") == FORMAT, where, "format", value.get("format"), repr(FORMAT))
-            name, width = value.get("name"), value.get("groups")
+            name, width = value.get("name", ""), value.get("groups", 0)
             _expect(isinstance(name, str), where, "name", name, "text")
             _expect(_whole(width) and width > 0, where, "groups", width, "a whole number above 0")
         else:
             update = number - 2
             _expect(value.get("update") == update, where, "update", value.get("update"), str(update))
-            groups = value.get("groups")
+            groups = value.get("groups", [])
             _expect(isinstance(groups, list) and len(groups) == width, where, "groups", groups, f"{width} groups")
             for place, group in enumerate(groups):
                 _check_group(f"{where}, groups[{place}]", group, update)
@@ -114,7 +115,7 @@ def _check_group(where: str, group: Any, update: int) -> None:
     if _whole(group):
         _expect(0 <= group <= update, where, "version", group, f"0 to {update}")
         return
-    pairs = isinstance(group, list) and group and all(isinstance(run, list) and len(run) == 2 for run in group)
+    pairs = isinstance(group, list) and len(group) > 0 and all(isinstance(run, list) and len(run) == 2 for run in group)
     _expect(pairs, where, "group", group, "a version, or runs [[version, tokens], ...]")
     before = -1
     for i, (version, length) in enumerate(group):

@@ -11,10 +11,11 @@ import torch
 
 from .. import store
 from ..types import InputError, Rollouts
+from .collate import Parts
 from .policy import Policy
 
-Inbox = defaultdict[int, list[tuple[np.ndarray, Rollouts]]]
-"""By the update that will consume them: groups and their rollouts, generated ahead."""
+Inbox = defaultdict[int, Parts]
+"""By the update that will consume it: what has been drawn ahead."""
 
 
 def save(folder: Path, policy: Policy, inbox: Inbox) -> None:
@@ -35,6 +36,7 @@ def restore(folder: Path, policy: Policy) -> Inbox:
         for update, parts in state["inbox"].items():
             inbox[update] = [(np.asarray(groups), Rollouts(**rollouts)) for groups, rollouts in parts]
     store.keep_lines(folder / store.METRICS, policy.version)
+    store.keep_lines(folder / store.TRACE, policy.version + 1)
     return inbox
 
 

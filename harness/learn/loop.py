@@ -1,4 +1,4 @@
-"""The training loop: generate ahead what the plan assigns to this version, consume this update's inbox, train."""
+"""The training loop: draw ahead what the plan assigns to this version, consume this update's inbox, train."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from torch import Tensor
 from .. import store
 from ..apply import apply_objective
 from ..config import Run
-from ..lag import LagPlan
+from ..lag import LagPlan, Segments
+from ..lag.trace import header
 from ..noise import TRAINING, Noise
 from ..registry import Entry
 from ..rollout import Sampler
@@ -26,7 +27,7 @@ from ..verify import Verifier
 from . import checkpoint
 from .advantages import make_advantage
 from .aggregate import make_aggregate, reduced, reduced_by_sign
-from .collate import assemble, collate, groups_of, realized_source
+from .collate import Parts, assemble, collate, groups_of, prompts_digest, realized_versions, require_planned, take
 from .diagnostics import measure
 from .policy import Forward, Policy, sequences
 
@@ -40,7 +41,8 @@ class Trainer:
     order: np.ndarray  # [U, P], which of them each group of each update is asked
     plan: LagPlan
     policy: Policy
-    sampler: Sampler
+    sampler: Sampler  # of what is trained on
+    evaluator: Sampler  # of attempts at held-out problems: never disturbed
     codec: Codec
     verifier: Verifier
 
@@ -55,14 +57,19 @@ def train(
     """Carry out the plan from the last checkpoint on, yielding each update's measurements as they are written."""
     policy = trainer.policy
     inbox = checkpoint.restore(folder, policy)
+    if policy.version == 0:
+        store.write_lines(folder / store.TRACE, [header(trainer.plan.name, trainer.run.prompts_per_update)])
     saved_at = time.monotonic()
     for version in range(policy.version, trainer.run.updates):
         started = time.perf_counter()
-        for update, groups in trainer.plan.generated_by(version):
-            inbox[update].append((groups, generate(trainer, update, groups)))
+        for segments in trainer.plan.drawn_by(version):
+            draw(trainer, segments, inbox[segments.update])
         generated = time.perf_counter()
-        row = learn(trainer, objective, version, assemble(inbox.pop(version)))
+        _, rollouts = assemble(inbox.pop(version))
+        row = learn(trainer, objective, version, rollouts)
         row |= {"generate_s": generated - started, "learn_s": time.perf_counter() - generated}
+        realized = {"update": version, "groups": realized_versions(trainer.plan, version, rollouts)}
+        store.append_line(folder / store.TRACE, realized)
         store.append_line(folder / store.METRICS, row)
         if time.monotonic() - saved_at >= checkpoint_every_s:
             checkpoint.save(folder, policy, inbox)
@@ -70,24 +77,42 @@ def train(
         yield row
 
 
-def generate(trainer: Trainer, update: int, groups: np.ndarray) -> Rollouts:
-    """Responses of the current policy for some groups of a later (or this) update."""
+def draw(trainer: Trainer, segments: Segments, waiting: Parts) -> None:
+    """Begin responses with the current policy, or continue those that `waiting` holds the beginnings of."""
+    fresh = segments.starts == 0
+    for these in (fresh, ~fresh):
+        groups, ends = segments.groups[these], segments.ends[these]
+        if not len(groups):
+            continue
+        begun = None if these is fresh else take(waiting, groups)
+        waiting.append((groups, generate(trainer, segments.update, groups, ends, begun)))
+
+
+def generate(
+    trainer: Trainer,
+    update: int,
+    groups: np.ndarray,
+    ends: np.ndarray | None = None,
+    begun: Rollouts | None = None,
+) -> Rollouts:
+    """The current policy's responses for some groups of a later (or this) update, as `Sampler.sample` takes them."""
     asked = trainer.asked(update)
     noise = Noise(TRAINING, trainer.run.seed, update, tuple(groups.tolist()), trainer.run.responses_per_prompt)
-    return trainer.sampler.sample([trainer.codec.encode(asked[group]) for group in groups], noise)
+    prompts = [trainer.codec.encode(asked[group]) for group in groups]
+    return trainer.sampler.sample(prompts, noise, None if ends is None else ends.tolist(), begun)
 
 
 def learn(trainer: Trainer, objective: Entry, update: int, rollouts: Rollouts) -> dict[str, Any]:
     """One optimizer update on `rollouts`: verify, score, differentiate, step. Returns what was measured."""
     run, policy = trainer.run, trainer.policy
-    source = realized_source(trainer.plan, update, rollouts)
+    require_planned(trainer.plan, update, rollouts)
     rewards = grade(trainer, trainer.asked(update), rollouts)  # [B]
     forward = policy.forward(sequences(rollouts, trainer.codec.pad_id, policy.device))
     found = differentiate(run, objective, update, rollouts, forward, rewards)
     forward.backward(found.gradient)
     step = policy.step(found.loss.step_scale)
     measured = measure(found.batch, rollouts, forward.entropy, found.gradient, (found.total, *found.parts), step)
-    return {"update": update, **measured, "objective": found.loss.metrics, "source": source}
+    return {"update": update, **measured, "objective": found.loss.metrics, "prompts": prompts_digest(rollouts)}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -10,6 +11,7 @@ import numpy as np
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from ..config import NO_MISMATCH
 from .comparison import Comparison, Row, constant_lag
 
 # Okabe and Ito's palette: tells apart under the common forms of color blindness; markers say it once more.
@@ -18,39 +20,61 @@ MARKERS = "osD^vPX"
 
 
 def pass_at_1_against_lag(comparison: Comparison, path: Path) -> None:
-    """Write the picture to `path` (PNG). Constant lags only; the axis is log2(1 + lag)."""
-    figure, axes = plt.subplots(figsize=(7.2, 4.2), dpi=150, layout="constrained")
-    names = sorted({row.objective for row in comparison.rows})
+    """Write the picture to `path` (PNG): constant lags on a log2(1 + lag) axis, other schedules beside them by name.
+
+    Without mismatch, where a suite has several.
+    """
+    shown = min((row.mismatch for row in comparison.rows), key=lambda name: (name != NO_MISMATCH, name), default="")
+    rows = [row for row in comparison.rows if row.mismatch == shown]
+    lags = sorted({lag for row in rows if (lag := constant_lag(row.lag)) is not None})
+    others = sorted({row.lag for row in rows if constant_lag(row.lag) is None})
+    shares = [max(len(lags), 3), len(others)] if others else [1]
+    figure, panels = plt.subplots(
+        1, len(shares), figsize=(7.2 + 0.6 * len(others), 4.2), dpi=150, sharey=True, squeeze=False,
+        width_ratios=shares, layout="constrained",
+    )  # fmt: skip
+    names = sorted({row.objective for row in rows})
     for i, name in enumerate(names):
-        _line(axes, name, [row for row in comparison.rows if row.objective == name], i)
+        mine = [row for row in rows if row.objective == name and row.seeds]
+        constant = [(np.log2(1 + lag), row) for row in mine if (lag := constant_lag(row.lag)) is not None]
+        _points(panels[0, 0], name, constant, i, "-")
+        if others:
+            named = [(others.index(row.lag), row) for row in mine if row.lag in others]
+            _points(panels[0, 1], "", named, i, "none")
+    for axes in panels[0]:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", color="0.9")
     if comparison.base_scores:
-        _mark_base(axes, comparison.base_scores["pass@1"].mean)
-    lags = sorted({lag for row in comparison.rows if (lag := constant_lag(row.lag)) is not None})
+        _mark_base(panels[0], comparison.base_scores["pass@1"].mean)
+    axes = panels[0, 0]
     axes.set_xticks([np.log2(1 + lag) for lag in lags], [str(lag) for lag in lags])
-    axes.set_xlabel("lag (optimizer updates)")
+    axes.set_xlabel("constant lag (optimizer updates)")
     axes.set_ylabel("held-out pass@1")
     axes.set_ylim(bottom=0)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="0.9")
+    if others:
+        panels[0, 1].set_xticks(range(len(others)), others, rotation=30, ha="right", fontsize=8)
+        panels[0, 1].set_xlabel("other schedules")
     if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside upper center", ncols=min(len(names), 5), frameon=False, fontsize=8.5)
     figure.savefig(path, format="png", metadata={"Software": None})
     plt.close(figure)
 
 
-def _mark_base(axes: plt.Axes, base: float) -> None:
-    axes.axhline(base, color="0.4", linestyle=":", linewidth=1.2)
-    axes.annotate("base model", (1.0, base), (2, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
-                  color="0.4", fontsize=8, annotation_clip=False, rotation=90, ha="left", va="center")  # fmt: skip
+def _mark_base(panels: Sequence[plt.Axes], base: float) -> None:
+    for axes in panels:
+        axes.axhline(base, color="0.4", linestyle=":", linewidth=1.2)
+    panels[-1].annotate("base model", (1.0, base), (2, 2), xycoords=("axes fraction", "data"),
+                        textcoords="offset points", color="0.4", fontsize=8, annotation_clip=False, rotation=90,
+                        ha="left", va="center")  # fmt: skip
 
 
-def _line(axes: plt.Axes, name: str, rows: list[Row], i: int) -> None:
-    points = [(lag, row.scores["pass@1"]) for row in rows if (lag := constant_lag(row.lag)) is not None and row.seeds]
+def _points(axes: plt.Axes, name: str, points: Sequence[tuple[float, Row]], i: int, line: str) -> None:
+    """Means with intervals at these places; objective number i, a little shifted so that intervals stand apart."""
     if not points:
         return
-    shift = 0.03 * (i - 2)  # so that intervals at one lag stand beside each other
-    x = [np.log2(1 + lag) + shift for lag, _ in points]
-    mean = np.array([estimate.mean for _, estimate in points])
-    half = np.array([np.nan_to_num(estimate.high - estimate.mean) for _, estimate in points])
-    axes.errorbar(x, mean, yerr=half, label=name, color=COLORS[i % len(COLORS)], marker=MARKERS[i % len(MARKERS)],
-                  markersize=5, linewidth=1.6, elinewidth=1, capsize=2)  # fmt: skip
+    scores = [row.scores["pass@1"] for _, row in points]
+    x = [place + (0.03 if line == "-" else 0.1) * (i - 2) for place, _ in points]
+    half = np.array([np.nan_to_num(estimate.high - estimate.mean) for estimate in scores])
+    axes.errorbar(x, [estimate.mean for estimate in scores], yerr=half, label=name or None, linestyle=line,
+                  color=COLORS[i % len(COLORS)], marker=MARKERS[i % len(MARKERS)], markersize=5, linewidth=1.6,
+                  elinewidth=1, capsize=2)  # fmt: skip

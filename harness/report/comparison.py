@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from .. import store
-from ..config import CollapseRules
+from ..config import NO_MISMATCH, CollapseRules
 from ..evaluate.collapse import Collapse, find_collapse
 from ..evaluate.passk import Estimate, mean_interval
 from ..types import Conventions, InputError
+from .gates import Gate, gates
 
 BEHAVIOR_FIELDS = ("behavior_logprobs", "proximal_logprobs")  # what a current-policy-only objective does without
 
@@ -25,6 +26,7 @@ class Cell:
 
     objective: str | None  # None: the base model
     lag: str
+    mismatch: str
     seed: int
     reads: tuple[str, ...]
     scores: Mapping[str, Estimate]  # by metric
@@ -33,6 +35,7 @@ class Cell:
     conventions: Mapping[str, str]  # advantage, aggregate and denominator that it was trained with
     paper: Mapping[str, str]  # those that its objective declares
     rules: CollapseRules
+    realized_lag: tuple[float, float] | None  # mean and largest of the tokens trained on, in updates
     collapse_in_training: Collapse | None
 
     def collapse(self, base: float | None) -> Collapse | None:
@@ -49,6 +52,7 @@ class Row:
 
     objective: str
     lag: str
+    mismatch: str
     scores: Mapping[str, Estimate]  # empty where no seed has finished
     interval_over: str  # problems (one seed) or seeds
     seeds: int
@@ -60,6 +64,7 @@ class Row:
     reasons: tuple[str, ...]
     conventions: Mapping[str, str]
     paper: Mapping[str, str]
+    realized_lag: tuple[float, float] | None  # mean over seeds and largest, of tokens, in updates
 
     @property
     def collapsed(self) -> bool:
@@ -75,6 +80,12 @@ class Comparison:
     base_scores: Mapping[str, Estimate]
     base_failure: str | None
     rows: tuple[Row, ...]
+    gates: tuple[Gate, ...]
+
+    @property
+    def valid(self) -> bool:
+        """No gate has failed."""
+        return all(gate.passed is not False for gate in self.gates)
 
 
 def constant_lag(lag: str) -> int | None:
@@ -90,15 +101,15 @@ def compare(folder: Path) -> Comparison:
         raise InputError(f"{folder} holds no cells (*/{store.RUN}); expected the folder that `lagbench run` printed")
     cells = [_read_cell(path.parent) for path in runs]
     base = next((cell for cell in cells if cell.objective is None), None)
-    by_row: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+    by_row: dict[tuple[str, str, str], list[Cell]] = defaultdict(list)
     for cell in cells:
         if cell.objective is not None:
-            by_row[cell.objective, cell.lag].append(cell)
-    at_zero = {objective: group for (objective, lag), group in by_row.items() if constant_lag(lag) == 0}
+            by_row[cell.objective, cell.mismatch, cell.lag].append(cell)
+    at_zero = {tuple(axes): group for (*axes, lag), group in by_row.items() if constant_lag(lag) == 0}
     base_scores = base.scores if base else {}
-    rows = [_row(group, at_zero.get(objective, []), base_scores) for (objective, _), group in by_row.items()]
+    rows = [_row(group, at_zero.get(tuple(axes), []), base_scores) for (*axes, _), group in by_row.items()]
     failure = base.failure if base else None
-    return Comparison(folder.resolve().name, base_scores, failure, tuple(sorted(rows, key=_order)))
+    return Comparison(folder.resolve().name, base_scores, failure, tuple(sorted(rows, key=_order)), gates(folder))
 
 
 def _read_cell(folder: Path) -> Cell:
@@ -113,6 +124,7 @@ def _read_cell(folder: Path) -> Cell:
         return Cell(
             objective=run["objective"],
             lag=run["lag"],
+            mismatch=run["mismatch"],
             seed=run["seed"],
             reads=tuple(run["reads"]),
             scores={name: Estimate(**value) for name, value in result["scores"].items()} if result else {},
@@ -121,6 +133,7 @@ def _read_cell(folder: Path) -> Cell:
             conventions={key: run[key] for key in Conventions().names},
             paper=run["paper"],
             rules=rules,
+            realized_lag=(result["lag_mean"], result["lag_max"]) if result else None,
             collapse_in_training=collapse,
         )
     except (KeyError, TypeError) as error:
@@ -129,7 +142,7 @@ def _read_cell(folder: Path) -> Cell:
 
 def _order(row: Row) -> tuple[Any, ...]:
     lag = constant_lag(row.lag)
-    return (row.objective, lag is None, lag or 0, row.lag)
+    return (row.objective, row.mismatch != NO_MISMATCH, row.mismatch, lag is None, lag or 0, row.lag)
 
 
 def _row(group: list[Cell], at_zero: list[Cell], base_scores: Mapping[str, Estimate]) -> Row:
@@ -140,6 +153,8 @@ def _row(group: list[Cell], at_zero: list[Cell], base_scores: Mapping[str, Estim
     return Row(
         objective=group[0].objective or "",
         lag=group[0].lag,
+        mismatch=group[0].mismatch,
+        realized_lag=_mean_lag(finished),
         scores=_over_seeds(finished),
         interval_over="problems" if len(finished) == 1 else "seeds",
         seeds=len(finished),
@@ -152,6 +167,11 @@ def _row(group: list[Cell], at_zero: list[Cell], base_scores: Mapping[str, Estim
         conventions=group[0].conventions,
         paper=group[0].paper,
     )
+
+
+def _mean_lag(finished: list[Cell]) -> tuple[float, float] | None:
+    found = [cell.realized_lag for cell in finished if cell.realized_lag]
+    return (float(np.mean([mean for mean, _ in found])), max(largest for _, largest in found)) if found else None
 
 
 def _over_seeds(finished: list[Cell]) -> Mapping[str, Estimate]:

@@ -11,12 +11,13 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from ..config import NO_MISMATCH
 from ..evaluate.collapse import Collapse
 from ..evaluate.passk import Estimate
 from ..types import Conventions
 from .comparison import Comparison, Row, constant_lag
 
-TEXT_COLUMNS = ("objective", "reads", "note")
+TEXT_COLUMNS = ("objective", "mismatch", "reads", "note")
 
 
 def records(comparison: Comparison) -> list[dict[str, Any]]:
@@ -32,6 +33,9 @@ def _record(row: Row, comparison: Comparison) -> dict[str, Any]:
         "objective": row.objective,
         "lag": row.lag if lag is None else lag,
         "schedule": row.lag,
+        "mismatch": row.mismatch,
+        "lag_mean": row.realized_lag[0] if row.realized_lag else None,
+        "lag_max": row.realized_lag[1] if row.realized_lag else None,
         "seeds": row.seeds,
         "pass@1": pass_at_1.mean if pass_at_1 else None,
         **_bounds("", pass_at_1),
@@ -50,6 +54,7 @@ def _record(row: Row, comparison: Comparison) -> dict[str, Any]:
         "reasons": list(row.reasons),
         **row.conventions,
         **{f"paper_{key}": value for key, value in row.paper.items()},
+        "gates": "ok" if comparison.valid else "FAILED",
     }
 
 
@@ -68,7 +73,8 @@ def _largest(comparison: Comparison) -> str:
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
     base = {metric: {"mean": e.mean, "low": e.low, "high": e.high} for metric, e in comparison.base_scores.items()}
-    return {"suite": comparison.name, "base": base, "cells": records(comparison)}
+    gates = [dataclasses.asdict(gate) for gate in comparison.gates]
+    return {"suite": comparison.name, "gates": gates, "base": base, "cells": records(comparison)}
 
 
 def to_csv(comparison: Comparison) -> str:
@@ -86,6 +92,14 @@ def _plain(value: Any) -> str:
     return " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
 
 
+def _lines(comparison: Comparison) -> list[dict[str, str]]:
+    """The printed lines by column; a column for the mismatch only where there is one."""
+    lines = [_texts(row, _largest(comparison)) for row in comparison.rows]
+    if {row.mismatch for row in comparison.rows} == {NO_MISMATCH}:
+        return [{column: text for column, text in line.items() if column != "mismatch"} for line in lines]
+    return lines
+
+
 def _texts(row: Row, last: str) -> dict[str, str]:
     """The cells of one printed line by column, in order."""
     pass_at_1, lag = row.scores.get("pass@1"), constant_lag(row.lag)
@@ -96,6 +110,8 @@ def _texts(row: Row, last: str) -> dict[str, str]:
     return {
         "objective": row.objective,
         "lag": row.lag if lag is None else str(lag),
+        "mismatch": row.mismatch,
+        "mean lag": f"{row.realized_lag[0]:.1f}" if row.realized_lag else "",
         "pass@1": f"{pass_at_1.mean:.3f}" if pass_at_1 else "",
         "95 % CI": f"{pass_at_1.low:.3f}-{pass_at_1.high:.3f}" if pass_at_1 and known else "",
         last: f"{row.scores[last].mean:.3f}" if last in row.scores else "",
@@ -119,7 +135,7 @@ def notes(comparison: Comparison) -> list[str]:
         lines.append("One seed: Student t intervals over problems, which say nothing about other seeds.")
     if "seeds" in over:
         lines.append("Several seeds: Student t intervals over seeds, on this fixed set of held-out problems.")
-    lines += ["Lag in optimizer updates.", *conventions(comparison)]
+    lines += ["Lag in optimizer updates; mean lag over the tokens trained on.", *conventions(comparison)]
     for row in comparison.rows:
         where = f"{row.objective} at {row.lag}"
         if row.collapses:
@@ -157,22 +173,23 @@ def _by_value(names: dict[str, str]) -> str:
 
 
 def to_markdown(comparison: Comparison) -> str:
-    rows = [_texts(row, _largest(comparison)) for row in comparison.rows]
+    rows = _lines(comparison)
     headers = list(rows[0]) if rows else []
     rule = ["---" if name in TEXT_COLUMNS else "--:" for name in headers]
     lines = [f"| {' | '.join(line)} |" for line in (headers, rule, *(row.values() for row in rows))]
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes(comparison))]) + "\n"
+    gates = [f"- {gate}" for gate in comparison.gates]
+    return "\n".join(["Gates:", "", *gates, "", *lines, "", *(f"- {note}" for note in notes(comparison))]) + "\n"
 
 
 def to_terminal(comparison: Comparison) -> Table:
     """The table alone; `notes` belong below it."""
     table = Table(
-        title=f"{comparison.name}: held-out pass@1 by objective and lag",
+        title=f"{comparison.name}: held-out pass@1 by objective and lag" + ("" if comparison.valid else " (NOT VALID)"),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    rows = [_texts(row, _largest(comparison)) for row in comparison.rows]
+    rows = _lines(comparison)
     for name in rows[0] if rows else []:
         table.add_column(name, justify="left" if name in TEXT_COLUMNS else "right", no_wrap=name != "reads")
     several_lags = len({row.lag for row in comparison.rows}) > 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,10 @@ from transformers import DynamicCache, PreTrainedModel
 from ..models.load import precision
 from ..noise import Noise
 from ..types import NonFinite, Rollouts
+from .mismatch import Mismatch
 from .padding import left_pad, positions
+
+NO_DISTURBANCE = Mismatch()
 
 
 @dataclass(frozen=True)
@@ -25,30 +28,43 @@ class TorchSampler:
     pad_id: int
     max_tokens: int
     temperature: float
+    mismatch: Mismatch = NO_DISTURBANCE
 
     @torch.no_grad()
-    def sample(self, prompts: Sequence[Sequence[int]], noise: Noise) -> Rollouts:
+    def sample(
+        self,
+        prompts: Sequence[Sequence[int]],
+        noise: Noise,
+        ends: Sequence[int] | None = None,
+        begun: Rollouts | None = None,
+    ) -> Rollouts:
         device = self.model.device
         uniforms = torch.from_numpy(noise.uniforms(self.max_tokens)).to(device)  # [B, T] float64
-        tokens = torch.zeros(uniforms.shape, dtype=torch.int64, device=device)  # [B, T]
-        logprobs = torch.zeros(uniforms.shape, device=device)  # [B, T] float32
-        drawn = torch.zeros(uniforms.shape, dtype=torch.bool, device=device)  # [B, T]
+        limits = self._limits(len(prompts), noise.samples, ends).to(device)  # [B] tokens
         stops = torch.tensor(self.stop_ids, device=device)
-        rows = torch.arange(len(uniforms), device=device)  # the responses still being written
-        state = _Decoder(self.model, prompts, self.pad_id, noise.samples)
-        for t in range(self.max_tokens):
-            distribution = torch.log_softmax(state.logits.float() / self.temperature, -1)  # [rows, V]
+        tokens, logprobs, drawn, versions = (value.to(device) for value in self._pages(uniforms.shape, begun))  # [B, T]
+        lengths = drawn.sum(1)  # [B]
+        stopped = torch.zeros_like(lengths, dtype=torch.bool) if begun is None else begun.stopped.to(device)
+        rows = (~stopped & (lengths < limits)).nonzero().squeeze(-1)  # the responses still being written
+        if len(rows):
+            state = self._begin(prompts, noise.samples, rows, tokens, lengths)
+        t = lengths[rows]  # the token that each of them gets next
+        while len(rows):
+            distribution = self.mismatch.logprobs(state.logits.float(), self.temperature, _normals(noise, rows, t))
             token = inverse_cdf(distribution, uniforms[rows, t])  # [rows]
             tokens[rows, t] = token
             logprobs[rows, t] = distribution.gather(-1, token[:, None]).squeeze(-1)
             drawn[rows, t] = True
-            going = torch.isin(token, stops, invert=True).nonzero().squeeze(-1)
-            if len(going) < len(rows):
-                rows, token = rows[going], token[going]
+            versions[rows, t] = self.version()
+            ended = torch.isin(token, stops)
+            stopped[rows] = ended
+            t = t + 1
+            going = (~ended & (t < limits[rows])).nonzero().squeeze(-1)
+            if 0 < len(going) < len(rows):
                 state.keep(going)
-            if len(rows) == 0 or t + 1 == self.max_tokens:
-                break
-            state.advance(token)
+            rows, token, t = rows[going], token[going], t[going]
+            if len(rows):
+                state.advance(token)
         if not logprobs[drawn].isfinite().all():
             raise NonFinite(f"version {self.version()}: the policy's log-probabilities are not finite")
         width = int(drawn.any(0).sum())
@@ -57,9 +73,37 @@ class TorchSampler:
             tokens=tokens[:, :width].cpu(),
             mask=drawn[:, :width].cpu(),
             behavior_logprobs=logprobs[:, :width].cpu(),
-            versions=torch.full((len(uniforms), width), self.version(), dtype=torch.int32),
-            stopped=torch.isin(tokens, stops).logical_and(drawn).any(1).cpu(),
+            versions=versions[:, :width].cpu(),
+            stopped=stopped.cpu(),
         )
+
+    def _limits(self, prompts: int, samples: int, ends: Sequence[int] | None) -> Tensor:
+        """Tokens that each response may have after this call: [B]."""
+        longest = torch.full((prompts,), self.max_tokens)
+        limits = longest if ends is None else torch.minimum(longest, torch.tensor(ends))
+        return limits.repeat_interleave(samples)
+
+    def _pages(self, shape: torch.Size, begun: Rollouts | None) -> Iterator[Tensor]:
+        """Tokens, log-probabilities, mask and versions [B, T], with what has been drawn before in its place."""
+        kinds = {"tokens": torch.int64, "behavior_logprobs": torch.float32, "mask": torch.bool, "versions": torch.int32}
+        for name, kind in kinds.items():
+            page = torch.zeros(shape, dtype=kind)
+            if begun is not None:
+                page[:, : begun.tokens.shape[1]] = getattr(begun, name)
+            yield page
+
+    def _begin(
+        self, prompts: Sequence[Sequence[int]], samples: int, rows: Tensor, tokens: Tensor, lengths: Tensor
+    ) -> _Decoder:
+        """The model's state before the next token of `rows`; what is already written is read under today's weights."""
+        if not lengths.any():
+            return _Decoder(self.model, prompts, self.pad_id, samples)
+        read = [[*prompts[row // samples], *tokens[row, : lengths[row]].tolist()] for row in rows.tolist()]
+        return _Decoder(self.model, read, self.pad_id, 1)
+
+
+def _normals(noise: Noise, rows: Tensor, tokens: Tensor) -> Callable[[int], Tensor]:
+    return lambda size: torch.from_numpy(noise.normals(rows.tolist(), tokens.tolist(), size))
 
 
 def inverse_cdf(logprobs: Tensor, uniform: Tensor) -> Tensor:

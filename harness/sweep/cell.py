@@ -10,23 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from filelock import FileLock
 
 from .. import store
 from ..config import Run
 from ..evaluate.attempts import Attempt, attempts
 from ..evaluate.passk import scores
-from ..lag import LagPlan, make_plan
+from ..lag import Scene, make_plan
+from ..lag.trace import read_trace
 from ..learn.loop import Trainer, train
 from ..learn.policy import Policy
 from ..models import locate
 from ..models.load import default_device, load_model, load_tokenizer
 from ..noise import prompt_order
 from ..registry import OBJECTIVES
+from ..rollout import Sampler
+from ..rollout.mismatch import Bf16Sampler, Mismatch, make_mismatch
 from ..rollout.text import Codec, stop_ids
-from ..rollout.torch_sampler import TorchSampler
+from ..rollout.torch_sampler import NO_DISTURBANCE, TorchSampler
 from ..types import NonFinite, Problem, Task
 from ..verify import Verifier
+from .beginnings import Beginnings, SharingSampler, initial_lengths
 from .expand import task_of
 from .provenance import environment
 
@@ -65,7 +70,7 @@ def work(run: Run, folder: Path, how: Execution, on_update: Callable[[int], None
     """Train to the end, evaluate, and return what `result.json` holds."""
     task = task_of(run)
     with Verifier(task) as verifier:
-        trainer = assemble_trainer(run, task, verifier)
+        trainer = assemble_trainer(run, task, verifier, Beginnings.of(run, folder.parent / store.BEGINNINGS))
         store.write_json(folder / store.ENVIRONMENT, environment(how.command))
         store.write_json(folder / store.PLAN, trainer.plan.to_json())
         if run.objective is not None:
@@ -76,7 +81,7 @@ def work(run: Run, folder: Path, how: Execution, on_update: Callable[[int], None
                 task.test[: run.eval_problems],
                 run.eval_samples,
                 run.prompts_per_update * run.responses_per_prompt,
-                trainer.sampler,
+                trainer.evaluator,
                 trainer.codec,
                 verifier,
             )
@@ -86,19 +91,40 @@ def work(run: Run, folder: Path, how: Execution, on_update: Callable[[int], None
     return summarize(trainer, folder, [made for _, made in graded])
 
 
-def assemble_trainer(run: Run, task: Task, verifier: Verifier) -> Trainer:
-    """Model, sampler and plan of a run, at version 0."""
+def assemble_trainer(run: Run, task: Task, verifier: Verifier, beginnings: Beginnings | None = None) -> Trainer:
+    """Model, samplers and plan of a run, at version 0; what the initial policy draws comes from `beginnings`."""
     folder = locate(run.model)
     model, tokenizer = load_model(folder, default_device()), load_tokenizer(folder)
     policy, codec = Policy(model, run), Codec(tokenizer, task, run.prompt)
-    ends = stop_ids(model, tokenizer)
+    mismatch = make_mismatch(run.mismatch)
+
+    def sampler(model: Any, mismatch: Mismatch = NO_DISTURBANCE) -> TorchSampler:
+        ends = stop_ids(model, tokenizer)
+        return TorchSampler(
+            model, lambda: policy.version, ends, codec.pad_id, run.max_tokens, run.temperature, mismatch
+        )
+
+    evaluator = sampler(model)
+    order = prompt_order(run.seed, run.updates, run.prompts_per_update, len(task.train))
+
+    def lengths() -> np.ndarray:
+        def measure() -> torch.Tensor:
+            return torch.from_numpy(initial_lengths(run, task.train, order, evaluator, codec))
+
+        return (beginnings(measure, "lengths", order.tolist(), run.seed) if beginnings else measure()).numpy()
+
+    scene = Scene(run.updates, run.prompts_per_update, run.max_tokens, run.seed, lengths)
+    training: Sampler = Bf16Sampler.of(model, sampler) if mismatch.bf16 else sampler(model, mismatch)
+    if beginnings:
+        training = SharingSampler(training, lambda: policy.version, beginnings)
     return Trainer(
         run=run,
         problems=task.train,
-        order=prompt_order(run.seed, run.updates, run.prompts_per_update, len(task.train)),
-        plan=make_plan(run.lag, run.updates, run.prompts_per_update),
+        order=order,
+        plan=make_plan(run.lag, scene),
         policy=policy,
-        sampler=TorchSampler(model, lambda: policy.version, ends, codec.pad_id, run.max_tokens, run.temperature),
+        sampler=training,
+        evaluator=evaluator,
         codec=codec,
         verifier=verifier,
     )
@@ -118,7 +144,6 @@ def summarize(trainer: Trainer, folder: Path, graded: list[list[Attempt]]) -> di
     """Scores, cost, and digests that prove what was trained: planned and realized lag, final weights."""
     run, plan = trainer.run, trainer.plan
     metrics = store.read_lines(folder / store.METRICS)
-    realized = np.asarray([row["source"] for row in metrics], np.int32).reshape(-1, run.prompts_per_update)
     flat = [attempt for made in graded for attempt in made]
     correct = np.array([[attempt.verdict.correct for attempt in made] for made in graded])
     return {
@@ -128,13 +153,20 @@ def summarize(trainer: Trainer, folder: Path, graded: list[list[Attempt]]) -> di
         "eval_unparsed_fraction": float(np.mean([attempt.verdict.method == "unparsed" for attempt in flat])),
         "eval_timeouts": sum(attempt.verdict.method == "timeout" for attempt in flat),
         "planned_lag_digest": plan.digest,
-        "realized_lag_digest": LagPlan(plan.name, realized).digest,
-        "lag_mean": float(plan.lag.mean()) if plan.lag.size else 0.0,
+        "realized_lag_digest": read_trace(folder / store.TRACE).digest if metrics else plan.digest,
+        **realized_lag(metrics),
         "weights_digest": trainer.policy.digest(),
         "updates": len(metrics),
         "train_s": sum(row["generate_s"] + row["learn_s"] for row in metrics),
         "final_reward": metrics[-1]["reward"] if metrics else None,
     }
+
+
+def realized_lag(metrics: list[dict[str, Any]]) -> dict[str, float]:
+    """Mean and largest lag of all tokens trained on, in updates; 0 where nothing was trained."""
+    tokens = sum(row["response_tokens"] for row in metrics)
+    mean = sum(row["lag_mean"] * row["response_tokens"] for row in metrics) / tokens if tokens else 0.0
+    return {"lag_mean": mean, "lag_max": max((row["lag_max"] for row in metrics), default=0.0)}
 
 
 def _line(problem: Problem, made: list[Attempt]) -> dict[str, Any]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
+import numpy as np
+
 from ..config import Run, Settings, Suite, validated
-from ..lag import make_plan
+from ..lag import LagPlan, Scene, make_plan, resolve
 from ..learn.advantages import make_advantage
 from ..learn.aggregate import make_aggregate
 from ..models import locate
 from ..models.load import context_length, load_tokenizer
 from ..registry import OBJECTIVES, Entry, did_you_mean, load_task
+from ..rollout.mismatch import make_mismatch
 from ..rollout.text import Codec
 from ..types import InputError, Task
 
@@ -18,16 +22,16 @@ PAPER = "paper"  # stands for what each objective's own paper uses
 
 
 def cells(suite: Suite) -> list[Run]:
-    """The base model, evaluated as it is, then objectives x lags x seeds with their hyperparameters resolved."""
+    """The base model, evaluated as it is, then objectives x lags x mismatches x seeds, hyperparameters resolved."""
     shared = suite.settings()
     runs = [validated(Run, shared | {"updates": 0, "objective": None, "lag": "sync", "seed": 0})]
     for seed in suite.seeds:
-        for lag in suite.lags:
-            for name in suite.objectives:
-                entry = OBJECTIVES.get(name)
-                hyperparameters = entry.check_options(suite.hyperparameters.get(name, {}))
-                cell = {"objective": name, "hyperparameters": hyperparameters, "lag": lag, "seed": seed}
-                runs.append(validated(Run, shared | conventions(suite, entry) | cell))
+        for lag, mismatch, name in product(suite.lags, suite.mismatch, suite.objectives):
+            entry = OBJECTIVES.get(name)
+            hyperparameters = entry.check_options(suite.hyperparameters.get(name, {}))
+            axes = {"lag": resolve(lag).text, "mismatch": mismatch, "seed": seed}
+            cell = {"objective": name, "hyperparameters": hyperparameters} | axes
+            runs.append(validated(Run, shared | conventions(suite, entry) | cell))
     return runs
 
 
@@ -45,7 +49,9 @@ def check(suite: Suite) -> Task:
                 f"hyperparameters.{name}: the suite has no objective {name!r}{did_you_mean(name, suite.objectives)}"
             )
     for lag in suite.lags:
-        make_plan(lag, suite.updates, suite.prompts_per_update)
+        planned(lag, suite, suite.seeds[0])
+    for mismatch in suite.mismatch:
+        make_mismatch(mismatch)
     for name in suite.objectives:
         around = conventions(suite, OBJECTIVES.get(name))
         make_advantage(around["advantage"])
@@ -62,6 +68,12 @@ def check(suite: Suite) -> Task:
     room = None if context is None else context - suite.max_tokens
     Codec(load_tokenizer(folder), task, suite.prompt).check([*task.train, *task.test[: suite.eval_problems]], room)
     return task
+
+
+def planned(lag: str, settings: Settings, seed: int) -> LagPlan:
+    """The plan of a schedule, as far as it can be known without a model: with all lengths equal where it reads them."""
+    size = (settings.updates, settings.prompts_per_update)
+    return make_plan(lag, Scene(*size, settings.max_tokens, seed, lambda: np.ones(size)))
 
 
 def task_of(settings: Settings) -> Task:

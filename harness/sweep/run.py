@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ from rich.console import Console
 
 from .. import store
 from ..config import JUDGMENT, Run, Suite
+from ..lag import resolve
 from ..models import digest, locate
 from ..registry import OBJECTIVES
 from ..types import InputError
 from .cell import Execution
 from .executor import run_cells
-from .expand import cells, check
+from .expand import cells, check, planned
+from .gates import prove
 from .progress import Display
 from .provenance import data_digest
 
@@ -25,13 +28,20 @@ NO_MATTER = {"id"} | JUDGMENT  # may differ from what a folder holds
 def run_suite(suite: Suite, folder: Path, how: Execution) -> int:
     """Bring every cell of `suite` to a result in `folder`; returns how many have none."""
     runs = cells(suite)
+    console = Console(stderr=True)
+    for remark in filter(None, (resolve(lag).remark for lag in suite.lags)):
+        console.print(remark, markup=False, highlight=False, soft_wrap=True)
     inputs = {"data_digest": data_digest(check(suite)), "model_digest": digest(locate(suite.model))}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / store.LOCK, timeout=0):
             claim(runs, inputs, folder)
             store.append_line(folder / store.COMMANDS, {"command": how.command, **suite.model_dump(mode="json")})
-            return run_missing(runs, folder, how)
+            unfinished = run_missing(runs, folder, how)
+            if not unfinished:
+                shutil.rmtree(folder / store.BEGINNINGS, ignore_errors=True)
+            prove(runs, folder)
+            return unfinished
     except Timeout:
         raise InputError(f"another lagbench is running in {folder}; wait, or use another --results folder") from None
     except OSError as error:
@@ -44,6 +54,9 @@ def claim(runs: list[Run], inputs: dict[str, str], folder: Path) -> None:
     A folder that holds a cell of other settings, or made from another model or other data, is an InputError.
     """
     wanted = {run.name: describe(run) | inputs for run in runs}
+    if len(wanted) < len(runs):
+        twice = next(run.name for run in runs if sum(other.name == run.name for other in runs) > 1)
+        raise InputError(f"two cells would share the folder {folder / twice}; rename one of their lag traces")
     for name, cell in wanted.items():
         held = store.read_json(folder / name / store.RUN)
         changed = [key for key in cell if key not in NO_MATTER and held is not None and held.get(key) != cell[key]]
@@ -61,7 +74,13 @@ def describe(run: Run) -> dict[str, Any]:
     if run.objective is not None:
         entry = OBJECTIVES.get(run.objective)
         described |= {"reads": list(entry.reads), "paper": entry.conventions.names}
+        described["plan_digest"] = plan_digest(run)
     return described
+
+
+def plan_digest(run: Run) -> str | None:
+    """Of the plan as it is known before the run, so that a changed trace is noticed; None where a model has its say."""
+    return None if "lengths" in resolve(run.lag).entry.reads else planned(run.lag, run, run.seed).digest
 
 
 def run_missing(runs: list[Run], folder: Path, how: Execution) -> int:

@@ -30,6 +30,7 @@ model: install  ## make the embedded model again
 
 docs: install  ## write the pages in docs/ again that are made from the code
 	for kind in objectives diagnostics collapse; do $(BIN)/lagbench list $$kind --markdown > docs/$$kind.md; done
+	$(BIN)/lagbench list lags --markdown > docs/schedules.md
 
 parity: install  ## compare the objectives with TRL's own losses
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[parity]'

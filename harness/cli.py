@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .store import is_unwritable
 from .types import InputError
 
 app = typer.Typer(
@@ -279,7 +280,9 @@ def lag_import(
     updates_per_version: Annotated[
         str, typer.Option(metavar="NUMBER", help="Optimizer updates per version of that system: 4, or 1/256.")
     ] = "1",
-    tokens: Annotated[int | None, typer.Option(help="Longest response of the run to come, to which token numbers are scaled.")] = None,
+    tokens: Annotated[
+        int | None, typer.Option(help="Longest response of the run to come, to which token numbers are scaled.")
+    ] = None,
 ) -> None:
     """Turn the versions that another system recorded into a trace, to be run as lags=trace:FILE.
 
@@ -299,8 +302,8 @@ def lag_import(
     for remark in found.remarks:
         print(_wrapped(remark))
     print(f"wrote {out}: {brief(found.plan)}")
-    updates = len(found.plan.source)
-    print(f"Next: lagbench run SUITE lags=trace:{out} updates={updates} prompts_per_update={groups}")
+    overrides = [f"lags=trace:{out}", f"updates={len(found.plan.source)}", f"prompts_per_update={groups}"]
+    print(f"Next: {shlex.join(['lagbench', 'run', 'SUITE', *overrides])}")
 
 
 def _expect_number(option: str, value: int | None, least: int) -> None:
@@ -413,4 +416,9 @@ def main() -> None:
         app()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if not is_unwritable(error):
+            raise
+        print(f"error: cannot write {error.filename or ''}: {error.strerror}; make room, try again", file=sys.stderr)
         sys.exit(2)

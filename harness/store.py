@@ -25,6 +25,7 @@ results/runs/probe-quick-1a2b3c4d/      one probe
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterable
@@ -39,6 +40,11 @@ CHECKPOINT, ATTEMPTS, MODEL, RESULT, FAILED = "checkpoint.pt", "attempts.jsonl",
 PROBE = "probe.json"
 COMMANDS, BEGINNINGS, GATES = "commands.jsonl", "beginnings", "gates.json"
 REPORT, LOCK = "report", ".lock"
+
+
+def is_unwritable(error: BaseException) -> bool:
+    """Whether the disk stopped a write: full, over quota, read-only; libraries often tell it in words only."""
+    return any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG))
 
 
 def seed_file(seed: int) -> str:

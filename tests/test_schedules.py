@@ -3,6 +3,7 @@
 The expectations are worked out by hand or by loops that know nothing of the code under test.
 """
 
+import itertools
 import json
 import math
 from collections import deque
@@ -134,12 +135,11 @@ def drawn_by_versions(plan: LagPlan, tokens: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", BUILTIN)
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_plans_of_every_schedule(name: str, recorded: dict[int, Path], data: st.DataObject) -> None:
     where = data.draw(scenes())
-    options = data.draw(options_of(name))
-    text = spelled(name, options | {"file": recorded[where.groups]} if name == "trace" else options)
+    text = spelled(name, data.draw(options_of(name))).replace("FILE", str(recorded[where.groups]))
     plan = make_plan(text, where)
 
     latest = np.arange(where.updates)[:, None]
@@ -164,12 +164,11 @@ def test_plans_of_every_schedule(name: str, recorded: dict[int, Path], data: st.
 
 
 @pytest.mark.parametrize("name", BUILTIN)
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=30)
 @given(data=st.data())
 def test_plans_depend_on_nothing_else(name: str, recorded: dict[int, Path], data: st.DataObject) -> None:
     where = data.draw(scenes())
-    options = data.draw(options_of(name))
-    text = spelled(name, options | {"file": recorded[where.groups]} if name == "trace" else options)
+    text = spelled(name, data.draw(options_of(name))).replace("FILE", str(recorded[where.groups]))
     digest = make_plan(text, where).digest
     np.random.seed(data.draw(st.integers(0, 9)))
     if name != "heavy_tail_by_length":
@@ -318,6 +317,8 @@ def test_in_flight_by_value() -> None:
     ]
     assert plan.switches.tolist() == [[1, 0, 4, 1], [2, 0, 2, 1], [2, 0, 4, 2], [3, 0, 2, 2], [3, 0, 4, 3]]
     assert plan.lag.tolist() == [[0], [1], [2], [2]]
+    documented = make_plan("in_flight:2", scene(8, tokens=12)).token_versions(7, 12)
+    assert documented.tolist() == [[5, 5, 5, 5, 6, 6, 6, 6, 7, 7, 7, 7]] * 2
     short = make_plan("in_flight:2,1", scene(4, groups=1, tokens=6))
     assert short.token_versions(3, 6)[0].tolist() == [1, 2, 3, 3, 3, 3]
     uneven = make_plan("in_flight:3", scene(6, groups=1, tokens=5))  # ceil(5 / 4) = 2 tokens a version
@@ -327,14 +328,14 @@ def test_in_flight_by_value() -> None:
 # Bounds and brute force
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=60)
 @given(scenes(), st.integers(0, 70))
 def test_constant_is_k_from_update_k_on(where: Scene, k: int) -> None:
     lag = make_plan(f"constant:{k}", where).lag.tolist()
     assert lag == [[min(update, k)] * where.groups for update in range(where.updates)]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=60)
 @given(scenes(), st.integers(0, 20), st.integers(0, 20))
 def test_uniform_stays_between_low_and_high(where: Scene, low: int, width: int) -> None:
     lag = make_plan(f"uniform:{low}-{low + width}", where).lag
@@ -342,7 +343,7 @@ def test_uniform_stays_between_low_and_high(where: Scene, low: int, width: int) 
         assert (row >= min(low, update)).all() and (row <= min(low + width, update)).all()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=60)
 @given(st.integers(0, 60), FROM1TO12, UPTO12)
 def test_periodic_counts_from_the_last_new_weights(updates: int, interval: int, offset: int) -> None:
     expected, age = [], offset
@@ -352,7 +353,7 @@ def test_periodic_counts_from_the_last_new_weights(updates: int, interval: int, 
     assert lags(f"periodic:{interval}+{offset}", updates) == expected
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=60)
 @given(st.integers(0, 60), st.integers(1, 70))
 def test_staged_begins_every_stage_on_time(updates: int, stages: int) -> None:
     begins = [math.ceil(Fraction(stage * updates, stages)) for stage in range(stages)]
@@ -432,7 +433,7 @@ def test_capacity_is_the_admission_rule(where: Scene, eta: int, duration: float,
     assert (plan.source == m * expected).all()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=60)
 @given(scenes(), st.integers(0, 12), st.sampled_from([0.1, 1.0, 7.0]), st.sampled_from([0.5, 1.0, 3.0]))
 def test_capacity_against_constant(where: Scene, eta: int, duration: float, spread: float) -> None:
     """Without spread the two are one. With it their means are still: at every version as many groups are under way."""
@@ -487,7 +488,7 @@ def test_in_flight_gets_one_update_younger_every_stride(where: Scene, span: int,
         assert plan.token_versions(update, where.tokens).tolist() == [expected] * where.groups
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=60)
 @given(scenes(), HEAVY["law"], POSITIVE, POSITIVE, st.data())
 def test_heavy_tail_by_length_permutes(where: Scene, law: str, median: float, tail: float, data: st.DataObject) -> None:
     size = where.updates * where.groups
@@ -557,24 +558,20 @@ def test_window_finishes_a_geometric_number_of_groups() -> None:
 
 
 def spellings(name: str, options: dict[str, Any], order: list[str], spaces: str) -> list[str]:
-    """By name in any order, by position as far as that goes, and half and half; with spaces."""
-    positions = list(SCHEDULES.get(name).options)
-    led = [option for option, place in zip(positions, positions, strict=True) if option in options]
-    led = led[: next((i for i, option in enumerate(positions) if option not in options), len(led))]
-    comma, equals = f"{spaces},{spaces}", f"{spaces}={spaces}"
-    found = [comma.join(f"{option}{equals}{options[option]}" for option in order)]
-    for count in range(len(led) + 1):
-        first = [str(options[option]) for option in led[:count]]
-        found.append(
-            comma.join(first + [f"{option}={options[option]}" for option in order if option not in led[:count]])
-        )
-    if set(options) == set(led) and name in ("uniform", "periodic"):
-        found.append(f"{spaces}{'-' if name == 'uniform' else '+'}{spaces}".join(str(options[o]) for o in led))
-    return [f"{spaces}{name}{spaces}:{spaces}{text}" if text else name for text in found]
+    """By position as far as 0, 1, 2, ... options, the rest by name in any order; with spaces."""
+    by_position = list(itertools.takewhile(options.__contains__, SCHEDULES.get(name).options))
+    texts = []
+    for count in range(len(by_position) + 1):
+        parts = [str(options[option]) for option in by_position[:count]]
+        parts += [f"{o}{spaces}={spaces}{options[o]}" for o in order if o not in by_position[:count]]
+        texts.append(f"{spaces},{spaces}".join(parts))
+    if name in ("uniform", "periodic") and len(by_position) == 2:
+        texts.append(f"{spaces}{'-' if name == 'uniform' else '+'}{spaces}".join(parts))
+    return [f"{spaces}{name}{spaces}:{spaces}{text}" if text else name for text in texts]
 
 
 @pytest.mark.parametrize("name", [name for name in BUILTIN if name != "trace"])
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_equal_schedules_are_spelled_alike(name: str, data: st.DataObject) -> None:
     options = data.draw(options_of(name))

@@ -14,7 +14,7 @@ from lagbench.harness.config import Run, load_suite
 from lagbench.harness.learn.diagnostics import DIAGNOSTICS
 from lagbench.harness.learn.loop import train
 from lagbench.harness.listing import markdown
-from lagbench.harness.registry import OBJECTIVES, load_task
+from lagbench.harness.registry import OBJECTIVES, SCHEDULES, load_task
 from lagbench.harness.sweep.cell import assemble_trainer
 from lagbench.harness.sweep.expand import cells
 from lagbench.harness.verify import Verifier
@@ -56,8 +56,10 @@ def test_conventions_are_the_papers_or_the_suites() -> None:
     assert own["asymre"][0] == "asymre" and own["rloo"][0] == "leave_one_out"
 
 
-@pytest.mark.parametrize("kind", ["objectives", "diagnostics", "collapse"])
+@pytest.mark.parametrize("kind", ["objectives", "diagnostics", "collapse", "lags"])
 def test_pages_made_from_the_code_are_up_to_date(kind: str) -> None:
-    others = {str(entry) for entry in OBJECTIVES.all().values() if entry.distribution != "lagbench"}
-    assert not others, "objectives of other packages are installed here; the page would hold them too"
-    assert (ROOT / "docs" / f"{kind}.md").read_text() == markdown(kind), "run: make docs"
+    registered = [*OBJECTIVES.all().values(), *SCHEDULES.all().values()]
+    others = {str(entry) for entry in registered if entry.distribution != "lagbench"}
+    assert not others, "objectives or schedules of other packages are installed here; the page would hold them too"
+    page = {"lags": "schedules"}.get(kind, kind)
+    assert (ROOT / "docs" / f"{page}.md").read_text() == markdown(kind), "run: make docs"

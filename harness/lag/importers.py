@@ -30,9 +30,7 @@ from ..registry import did_you_mean
 from ..types import InputError
 from .plan import END, LagPlan
 
-VersionRun = tuple[
-    int, int | None
-]  # a version in the system's own unit, and how many tokens it drew (None: not recorded)
+VersionRun = tuple[int, int | None]  # a version in the system's own unit and the tokens it drew, None: not recorded
 Number = Fraction | int
 
 
@@ -71,12 +69,6 @@ class Response(NamedTuple):
     source: int
     switches: tuple[tuple[int, int], ...]
 
-    @property
-    def age(self) -> tuple[int, int]:
-        """The oldest first version comes first, then the longest span."""
-        last = self.switches[-1][1] if self.switches else self.source
-        return self.source, -last
-
 
 @dataclass(frozen=True)
 class Clock:
@@ -111,11 +103,12 @@ def import_trace(
 
     `updates_per_version` converts the system's unit to optimizer updates; versions between two updates are rounded
     down. All responses of a group share its versions in a plan: those of the response with the oldest first version,
-    of several the one that spans most versions, of several the first in the file. With `tokens`, the tokens at which
-    versions switch are scaled so that the file's longest response has that many, and rounded down; of switches that
-    fall together the latest version stands, and a switch that falls on token 0 moves to token 1, so that the version
-    that begins a response draws at least its first token and lag stays what it was. An incomplete last update is left
-    out. An InputError names the file, the line and the field that is wrong.
+    of several the one that spans most versions, of several the first in the file. An incomplete last update is left
+    out. With `tokens`, the tokens at which versions switch are scaled so that the file's longest response has that
+    many, and rounded down. Of switches that fall together the latest version stands. A switch that falls on token 0
+    moves to token 1: the version that begins a response draws its first token at least, so lag stays what it was.
+
+    An InputError names the file, the line and the field that is wrong.
     """
     if system not in IMPORTERS:
         raise InputError(f"unknown system {system!r}{did_you_mean(system, IMPORTERS)}; expected {', '.join(IMPORTERS)}")
@@ -138,11 +131,17 @@ def import_trace(
     scale = Fraction(tokens, longest) if tokens and longest else Fraction(1)
     drawn = [_converted(record, clock, scale) for record in used]
     parted = [drawn[i : i + responses] for i in range(0, len(drawn), responses)]
-    plan = _plan(f"{path.stem} ({system})", [min(group, key=lambda one: one.age) for group in parted], groups)
+    plan = _plan(f"{path.stem} ({system})", [min(group, key=_oldest) for group in parted], groups)
     remarks = itertools.chain(
         _cut(len(records), size), _converting(used, clock), _grouping(parted), _scaling(used, scale, tokens, longest)
     )
     return Imported(plan, tuple(remarks))
+
+
+def _oldest(response: Response) -> tuple[int, int]:
+    """The least has the oldest first version, and of those the longest span."""
+    last = response.switches[-1][1] if response.switches else response.source
+    return response.source, -last
 
 
 def _plan(name: str, chosen: list[Response], groups: int) -> LagPlan:
@@ -178,29 +177,26 @@ def _cut(count: int, size: int) -> Iterator[str]:
 def _converting(used: list[Record], clock: Clock) -> Iterator[str]:
     """What was lost between the system's versions and the plan's."""
     if clock.base:
-        yield f"versions count from {clock.base}, the newest of the first update; a lag that all of it shares is lost"
-    several = [record for record in used if record.ends_only]
-    between = [record for record in used if any(clock.updates(v).denominator > 1 for v, _ in record.runs)]
-    for found, text in (
-        (
-            [r for r in used if r.runs[0][0] < clock.base],
-            "began with an older version than that; version 0 stands for it",
-        ),
+        yield f"versions count from {clock.base}, the newest of the first update; exact if the file begins with the run"
+    older = sum(record.runs[0][0] < clock.base for record in used)
+    between = sum(any(clock.updates(version).denominator > 1 for version, _ in record.runs) for record in used)
+    spread = sum(record.ends_only and bool(record.lengths) for record in used)
+    blind = sum(record.ends_only and not record.lengths for record in used)
+    for count, text in (
+        (older, "began with an older version than that; version 0 stands for it"),
         (between, "have versions between two updates; rounded down to whole updates"),
-        (
-            [r for r in several if r.lengths],
-            "record their first and last version only; spread evenly over their tokens",
-        ),
-        ([r for r in several if not r.lengths], "span several versions without a length; the first one stands for all"),
+        (spread, "record their first and last version only; spread evenly over their tokens"),
+        (blind, "span several versions without a length; the first one stands for all of it"),
     ):
-        if found:
-            yield f"{len(found)} of {len(used)} responses {text}"
+        if count:
+            yield f"{count} of {len(used)} responses {text}"
 
 
 def _grouping(parted: list[list[Response]]) -> Iterator[str]:
     mixed = sum(len(set(group)) > 1 for group in parted)
     if mixed:
-        yield f"{mixed} of {len(parted)} groups had responses of different versions; the oldest stands for the group"
+        of = f"{mixed} of {len(parted)} groups"
+        yield f"{of} had responses of different versions or switches; the oldest stands for the group"
 
 
 def _scaling(used: list[Record], scale: Fraction, tokens: int | None, longest: int) -> Iterator[str]:
@@ -246,7 +242,7 @@ def areal(record: dict[str, Any]) -> Record:
     """
     runs = _at(record, "version_rle")
     pairs = isinstance(runs, list) and runs and all(isinstance(run, list) and len(run) == 2 for run in runs)
-    _expect(pairs and all(map(_is_whole, sum(runs, []))), "version_rle", runs, "runs [[version, tokens], ...]")
+    _expect(pairs and all(map(_is_whole, itertools.chain(*runs))), "version_rle", runs, "runs [[version, tokens], ...]")
     versions, lengths = ([run[i] for run in runs] for i in (0, 1))
     _expect(versions[0] >= 0 and versions == sorted(versions), "version_rle", runs, "versions from 0 that never fall")
     _expect(min(lengths) > 0, "version_rle", runs, "whole numbers of tokens above 0")
@@ -322,7 +318,7 @@ def _completion_tokens(record: dict[str, Any]) -> int | None:
         counts = [call["usage"]["completion_tokens"] for trace in record["traces"] for call in trace["calls"]]
     except (KeyError, TypeError):
         return None
-    return sum(counts) if counts and all(_is_whole(count) and count > 0 for count in counts) else None
+    return sum(counts) or None if all(_is_whole(count) and count >= 0 for count in counts) else None
 
 
 def _at(record: dict[str, Any], field: str) -> Any:

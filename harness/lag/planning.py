@@ -65,7 +65,7 @@ def resolve(given: str) -> Resolved:
         return Resolved(given, found.text, found.entry, found.options, alias)
     if name not in entries:
         raise InputError(
-            f"unknown lag schedule {given!r}{did_you_mean(name, [*entries, *ALIASES])}; "
+            f"unknown lag schedule {given!r}{did_you_mean(name.lower(), [*entries, *ALIASES])}; "
             f"`lagbench lag list` explains all {len(entries) + len(ALIASES)}"
         )
     options = _options(entries[name], given)
@@ -139,8 +139,12 @@ def _options(entry: Entry, given: str) -> dict[str, Any]:
 
 
 def form(entry: Entry) -> str:
-    """How a schedule or alias is written: `NAME:option,option`."""
-    return f"{entry.name}:{','.join(entry.options)}" if entry.options else entry.name
+    """How a schedule or alias is written: `NAME:option,option[,option]`, those in brackets with a default."""
+    separator, text = SEPARATORS.get(entry.name, ","), ""
+    for name, default in entry.options.items():
+        text += f"[{separator}{name}]" if default != REQUIRED and text else separator * bool(text) + name
+    whole = f"{entry.name}:{text}" if text else entry.name
+    return f"{entry.name}[:{text}]" if text and REQUIRED not in entry.options.values() else whole
 
 
 def _arguments(entry: Entry, text: str) -> dict[str, Any]:
@@ -174,4 +178,5 @@ def _spelled(entry: Entry, options: Mapping[str, Any]) -> str:
 
 
 def _number(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    short = f"{value:g}" if isinstance(value, float) else str(value)
+    return short if not isinstance(value, float) or float(short) == value else repr(value)

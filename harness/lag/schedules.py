@@ -82,6 +82,8 @@ def heavy_tail(
 ) -> np.ndarray:
     """Most groups are fresh, few are very old: each lag is the whole part of a lognormal or power-law number.
 
+    `median` is that of the number before its whole part is taken.
+
     `lognormal`: median * exp(tail * z), z standard normal. `power`: Lomax, P(X > x) = (1 + x / scale)^(-1 / tail), with
     the scale that has this median; its mean is scale * tail / (1 - tail) for tail < 1 and infinite from 1 on (the run's
     length cuts it). A larger `tail` is heavier.
@@ -156,16 +158,15 @@ def capacity(
     Source: AReaL max_head_offpolicyness (arXiv 2505.24298, eq. 3), SkyRL max_staleness_steps
     """
     batch, batches = groups * minibatches, -(-updates // minibatches)
-    begun_by = np.zeros(batches * batch, int)  # version, counted in batches, that is current when a group starts
-    times = duration * np.exp(spread * rng.standard_normal(batches * batch))
+    begun_by = np.zeros((batches + eta) * batch, int)  # version, counted in batches, that is current at its start
+    times = duration * np.exp(spread * rng.standard_normal(len(begun_by)))
     running: list[tuple[float, int]] = []  # (time at which it is finished, group)
     taken, now, started = [], 0.0, 0
     for version in range(batches):
-        admitted = min((eta + version + 1) * batch, batches * batch)
-        for group in range(started, admitted):
+        for group in range(started, (eta + version + 1) * batch):
             begun_by[group] = version
             heappush(running, (now + times[group], group))
-        started = max(started, admitted)
+        started = (eta + version + 1) * batch
         finished = [heappop(running) for _ in range(batch)]
         taken.append(sorted(group for _, group in finished))
         now = max(now, finished[-1][0]) + 1.0
@@ -209,16 +210,16 @@ def in_flight(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights change while a response is written: its first `stride` tokens are `span` updates old, the next one less.
 
-    By default the stride divides the longest response evenly among span + 1 versions. The cache is computed again under
+    Without a stride, the longest response is divided evenly among span + 1 versions. The cache is computed again under
     the new weights. A short response is finished early and waits.
 
     Source: PipelineRL (arXiv 2509.19128), AReaL's interruptible generation (arXiv 2505.24298), prime-rl's policy spans
     """
-    stride = stride or -(-tokens // (span + 1))
-    version = np.arange(1, min(span, (tokens - 1) // stride) + 1)  # of the later ones
-    place = np.indices((updates, groups, len(version))).reshape(3, -1)
-    switches = np.c_[place[0], place[1], stride * version[place[2]], span - version[place[2]]]
-    return np.full((updates, groups), span), switches
+    token = np.arange(tokens)
+    age = np.maximum(span - token // stride, 0) if stride else span - token * (span + 1) // tokens  # [T]
+    switch = np.flatnonzero(np.diff(age)) + 1  # tokens at which the next version takes over
+    update, group, which = np.indices((updates, groups, len(switch))).reshape(3, -1)
+    return np.full((updates, groups), span), np.c_[update, group, switch[which], age[switch][which]]
 
 
 @schedule

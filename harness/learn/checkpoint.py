@@ -23,7 +23,12 @@ def save(folder: Path, policy: Policy, inbox: Inbox) -> None:
         update: [(groups.tolist(), vars(rollouts)) for groups, rollouts in parts] for update, parts in inbox.items()
     }
     state = {"policy": policy.state(), "inbox": waiting}
-    store.write_atomically(folder / store.CHECKPOINT, lambda path: torch.save(state, path))
+    store.write_atomically(folder / store.CHECKPOINT, lambda path: _save(state, path))
+
+
+def _save(state: dict[str, Any], path: Path) -> None:
+    with path.open("wb") as file:  # given a path, torch would not say that the disk is full
+        torch.save(state, file)
 
 
 def restore(folder: Path, policy: Policy) -> Inbox:

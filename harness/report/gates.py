@@ -1,4 +1,4 @@
-"""What has to hold before a number means anything: read from the cells' files, and from the proofs run with the suite."""
+"""What has to hold before a number means anything, from the cells' files and from the proofs run with the suite."""
 
 from __future__ import annotations
 

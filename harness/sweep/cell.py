@@ -33,6 +33,7 @@ from ..types import NonFinite, Problem, Task
 from ..verify import Verifier
 from .beginnings import Beginnings, SharingSampler, initial_lengths
 from .expand import task_of
+from .integrity import seal
 from .provenance import environment
 
 LOCK_S = 30  # a killed suite's cells notice within this that they are orphans
@@ -57,12 +58,14 @@ def run_cell(run: Run, folder: Path, how: Execution, on_update: Callable[[int], 
         try:
             result = work(run, folder, how, on_update)
         except Exception as error:
+            if store.is_unwritable(error):
+                raise
             failed: dict[str, Any] = {"reason": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
             if isinstance(error, NonFinite):
                 failed["non_finite_update"] = len(store.read_lines(folder / store.METRICS))
             store.write_json(folder / store.FAILED, failed)
         else:
-            store.write_json(folder / store.RESULT, result)
+            store.write_json(folder / store.RESULT, seal(result, folder))
             (folder / store.CHECKPOINT).unlink(missing_ok=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing as mp
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,10 @@ import torch
 
 from .. import store
 from ..config import Run
+from ..types import InputError
 from .cell import Execution, run_cell
+
+UNWRITABLE = 74  # exit code of a cell that the disk stopped, EX_IOERR of sysexits.h
 
 
 @dataclass
@@ -100,6 +104,11 @@ def _record_death(worker: Worker, folder: Path) -> None:
     """Write the reason for a process that ended without leaving a result or a reason itself."""
     worker.updates.close()
     code = worker.process.exitcode
+    if code == UNWRITABLE:
+        raise InputError(
+            f"cannot write to {folder}: the disk is full or read-only; finished cells are kept: make room, "
+            "then give the same command again"
+        )
     if code != 0 and not (folder / store.RESULT).exists():
         how = f"killed by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exit code {code}"
         store.write_json(folder / store.FAILED, {"reason": f"the cell's process ended early: {how}", "traceback": None})
@@ -109,7 +118,12 @@ def _child(run: Run, folder: Path, how: Execution, updates: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    run_cell(run, folder, how, updates.send)
+    try:
+        run_cell(run, folder, how, updates.send)
+    except Exception as error:
+        if store.is_unwritable(error):
+            sys.exit(UNWRITABLE)  # neither a result nor a reason could be written
+        raise
 
 
 def _end_with_parent() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from .cell import Execution
 from .executor import run_cells
 from .expand import cells, check, planned
 from .gates import prove
+from .integrity import damage, start_over
 from .progress import Display
 from .provenance import data_digest
 
@@ -58,7 +60,7 @@ def claim(runs: list[Run], inputs: dict[str, str], folder: Path) -> None:
         twice = next(run.name for run in runs if sum(other.name == run.name for other in runs) > 1)
         raise InputError(f"two cells would share the folder {folder / twice}; rename one of their lag traces")
     for name, cell in wanted.items():
-        held = store.read_json(folder / name / store.RUN)
+        held = _held(folder / name)
         changed = [key for key in cell if key not in NO_MATTER and held is not None and held.get(key) != cell[key]]
         if changed:
             raise InputError(
@@ -66,6 +68,16 @@ def claim(runs: list[Run], inputs: dict[str, str], folder: Path) -> None:
             )
     for name, cell in wanted.items():
         store.write_json(folder / name / store.RUN, cell)
+
+
+def _held(folder: Path) -> Any:
+    """The configuration that a cell's folder holds. With a damaged one nothing else in it can be trusted."""
+    try:
+        return store.read_json(folder / store.RUN)
+    except InputError as error:
+        print(f"{error.args[0].partition(';')[0]}; the cell is run again", file=sys.stderr)
+        start_over(folder)
+        return None
 
 
 def describe(run: Run) -> dict[str, Any]:
@@ -84,9 +96,14 @@ def plan_digest(run: Run) -> str | None:
 
 
 def run_missing(runs: list[Run], folder: Path, how: Execution) -> int:
-    """Run the cells that have no result; returns how many still have none."""
-    todo = [run for run in runs if not (folder / run.name / store.RESULT).exists()]
+    """Run the cells that have no result, or a damaged one; returns how many still have none."""
     console = Console(stderr=True)
+    for run in runs:
+        if found := damage(folder / run.name):
+            start_over(folder / run.name)
+            said = f"{folder / run.name}: damaged, the cell is run again: {found}"
+            console.print(said, markup=False, highlight=False, soft_wrap=True)
+    todo = [run for run in runs if not (folder / run.name / store.RESULT).exists()]
     console.print(
         f"{len(runs)} cells in {folder}: {len(runs) - len(todo)} finished, {len(todo)} to run, {how.workers} at a time",
         soft_wrap=True,

@@ -189,9 +189,9 @@ def test_in_flight_is_younger_token_by_token() -> None:
 def test_knobs_have_the_systems_defaults(alias: str) -> None:
     assert ALIASES[alias].options == dict(zip(KNOBS[alias], DEFAULTS[alias], strict=True))
     if REQUIRED in DEFAULTS[alias]:
-        names = ",".join(KNOBS[alias])
+        first = next(iter(KNOBS[alias]))
         with pytest.raises(
-            InputError, match=f"^lag schedule '{alias}': {alias}: .* is missing; expected {alias}:{names}"
+            InputError, match=f"^lag schedule '{alias}': {alias}: '{first}' is missing; expected {alias}:"
         ):
             resolve(alias)
     else:
@@ -258,7 +258,7 @@ def test_equal_settings_stand_for_one_schedule(text: str, text_of_the_schedule: 
     [
         ("trl:-1", "trl: max_staleness=-1 is not valid: Input should be greater than or equal to 0; the default is 4"),
         ("trl:4,0", "trl: weight_sync_steps=0 is not valid"),
-        ("trl:4,2,1", "'1' is one value too many; expected trl:max_staleness,weight_sync_steps"),
+        ("trl:4,2,1", "'1' is one value too many; expected trl[:max_staleness[,weight_sync_steps]]"),
         ("trl:4.5", "max_staleness=4.5 is not valid"),
         ("areal:eta=4", "areal has no option 'eta'; it has max_head_offpolicyness, ppo_n_minibatches"),
         ("verl:-0.1", "staleness_threshold=-0.1 is not valid"),

@@ -16,21 +16,29 @@ from lagbench.harness.report.write import write_report
 
 
 def cell(
-    folder: Path, objective: str | None, lag: str, seed: int, score: float | None, reason: str | None = None
+    folder: Path,
+    objective: str | None,
+    lag: str,
+    seed: int,
+    score: float | None,
+    reason: str | None = None,
+    mismatch: str = "none",
 ) -> None:
     """A cell's files: finished with that pass@1, failed for that reason, or neither."""
-    name = f"{objective}-{lag}-{seed}"
+    name = f"{objective}-{lag}-{seed}" if mismatch == "none" else f"{objective}-{lag}-{mismatch}-{seed}"
     reads = ["logprobs", "behavior_logprobs"] if objective == "grpo" else ["logprobs"]
     around = {"advantage": "group_mean_std", "aggregate": "seq_mean_token_mean", "denominator": "all"}
     paper = around | ({"aggregate": "token_mean"} if objective == "grpo" else {})
-    run = {"objective": objective, "lag": lag, "seed": seed, "reads": reads, "updates": 100, "paper": paper}
+    axes = {"objective": objective, "lag": lag, "mismatch": mismatch, "seed": seed}
+    run = axes | {"reads": reads, "updates": 100, "paper": paper}
     store.write_json(folder / name / store.RUN, run | around | {"collapse": CollapseRules().model_dump()})
     if score is not None:
         scores = {
             "pass@1": {"mean": score, "low": score - 0.05, "high": score + 0.05},
             "pass@8": {"mean": 0.9, "low": 0.8, "high": 1.0},
         }
-        store.write_json(folder / name / store.RESULT, {"scores": scores})
+        result = {"scores": scores, "lag_mean": 1.5 + seed, "lag_max": 16.0}
+        store.write_json(folder / name / store.RESULT, result)
     if reason:
         store.write_json(folder / name / store.FAILED, {"reason": reason, "non_finite_update": 3})
 
@@ -125,7 +133,7 @@ def test_conventions_are_told(comparison: Comparison, tmp_path: Path) -> None:
     store.write_json(path, store.read_json(path) | {"aggregate": "token_mean"})
     expected = "Aggregate of each objective's paper: seq_mean_token_mean (asympo, naive), token_mean (grpo)."
     rows = [r for r in compare(tmp_path).rows if r.lag == "constant:0"]
-    assert expected in notes(Comparison("made up", {}, None, tuple(rows)))
+    assert expected in notes(Comparison("made up", {}, None, tuple(rows), ()))
 
 
 def test_rows_are_in_order(comparison: Comparison) -> None:
@@ -138,6 +146,7 @@ def test_json(comparison: Comparison) -> None:
     found = to_json(comparison)
     assert found["base"]["pass@1"] == {"mean": 0.30, "low": 0.25, "high": 0.35}
     assert all(r["base"] == 0.30 for r in found["cells"])
+    assert [gate["name"] for gate in found["gates"]] == ["lag-0 parity", "determinism", "lag", "prompts", "groups"]
 
 
 def test_csv_holds_the_same_numbers(comparison: Comparison) -> None:
@@ -151,11 +160,27 @@ def test_csv_holds_the_same_numbers(comparison: Comparison) -> None:
 
 def test_markdown(comparison: Comparison) -> None:
     lines = to_markdown(comparison).splitlines()
-    assert lines[0] == "| objective | lag | pass@1 | 95 % CI | pass@8 | seeds | vs lag 0 | reads | note |"
-    assert lines[1] == "| --- | --: | --: | --: | --: | --: | --: | --- | --- |"
-    assert lines[5] == "| grpo | 16 | 0.450 | 0.400-0.500 | 0.900 | 1 | -0.150 | behavior |  |"
-    assert lines[7].endswith("| collapsed 2/2, 1 failed, 1 unfinished |")
-    assert all(line.count("|") == 10 for line in lines[:8])
+    assert lines[0] == "Gates:" and lines[2].startswith("- not run: lag-0 parity: ")
+    table = lines[lines.index("") + 7 :]
+    assert table[0] == "| objective | lag | mean lag | pass@1 | 95 % CI | pass@8 | seeds | vs lag 0 | reads | note |"
+    assert table[1] == "| --- | --: | --: | --: | --: | --: | --: | --: | --- | --- |"
+    assert table[3].startswith("| asympo | 16 | 2.5 | 0.520 |")  # the mean of 1.5, 2.5 and 3.5
+    assert table[5] == "| grpo | 16 | 1.5 | 0.450 | 0.400-0.500 | 0.900 | 1 | -0.150 | behavior |  |"
+    assert table[7].endswith("| collapsed 2/2, 1 failed, 1 unfinished |")
+    assert all(line.count("|") == 11 for line in table[:8])
+
+
+def test_mismatch_is_an_axis_of_its_own(folder: Path) -> None:
+    for seed, score in ((0, 0.4), (1, 0.5)):
+        cell(folder, "asympo", "constant:16", seed, score, mismatch="bf16")
+    comparison = compare(folder)
+    apart = [r for r in records(comparison) if r["objective"] == "asympo" and r["lag"] == 16]
+    assert [(r["mismatch"], r["seeds"], r["pass@1"]) for r in apart] == [
+        ("none", 3, pytest.approx(0.52)), ("bf16", 2, pytest.approx(0.45))
+    ]  # fmt: skip
+    assert apart[1]["change_from_lag_0"] is None  # there is no lag 0 under this mismatch
+    assert "| objective | lag | mismatch | mean lag |" in to_markdown(comparison)
+    write_report(comparison, folder / "out")
 
 
 def test_files_are_written(comparison: Comparison, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
@@ -51,8 +52,8 @@ def test_a_torn_checkpoint_is_never_seen(run, tmp_path: Path, monkeypatch: pytes
     checkpoint.save(tmp_path, trainer.policy, {})
     before = (tmp_path / store.CHECKPOINT).read_bytes()
 
-    def dies(state, path: Path) -> None:
-        path.write_bytes(b"half")
+    def dies(state, file: BinaryIO) -> None:
+        file.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(torch, "save", dies)

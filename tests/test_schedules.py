@@ -203,6 +203,25 @@ def test_lengths_are_measured_once_and_only_for_who_reads_them() -> None:
     assert len(measured) == 1
 
 
+@pytest.mark.parametrize("text", ["constant:2", "in_flight:3", "capacity:2"])
+def test_digest_covers_every_number(text: str) -> None:
+    """One source or one switch that differs makes another plan, and so does another shape of the same numbers."""
+    plan = make_plan(text, scene(9, 2))
+    digests = {plan.digest, LagPlan("", plan.source[:8], plan.switches[plan.switches[:, 0] < 8]).digest}
+    for at in np.argwhere(plan.source > 0):
+        source = plan.source.copy()
+        source[tuple(at)] = 0
+        digests.add(LagPlan("", source, plan.switches).digest)
+    for row in range(len(plan.switches)):
+        digests.add(LagPlan("", plan.source, np.delete(plan.switches, row, axis=0)).digest)
+        later = plan.switches.copy()
+        later[row, 2] += 1
+        digests.add(LagPlan("", plan.source, later).digest)
+    assert len(digests) == 2 + (plan.source > 0).sum() + 2 * len(plan.switches)
+    zeros = [LagPlan("", np.zeros(shape, np.int32)).digest for shape in ((2, 3), (3, 2), (6, 1), (1, 6))]
+    assert len(set(zeros)) == 4
+
+
 # By value
 
 
@@ -276,12 +295,13 @@ def test_heavy_tail_by_length_by_value() -> None:
 
 
 def test_capacity_by_value() -> None:
-    """Eight groups in batches of two, eta 1; only the second takes 10 times as long as training a batch.
+    """Batches of two, eta 1; groups take as long as training a batch, but the second 6.5 and the last three 9.
 
-    Version 0 begins groups 0 to 3, done at 1, 10, 1, 1; batch {0, 2} is trained until 2. Version 1 begins 4 and 5,
-    done at 3; {3, 4} until 4. Version 2 begins 6 and 7, done at 5; {5, 6} until 6. The last batch waits for group 1.
+    Version 0 begins groups 0 to 3, done at 1, 6.5, 1, 1; batch {0, 2} is trained until 2. Version 1 begins 4 and 5,
+    done at 3; {3, 4} until 4. Version 2 begins 6 and 7, done at 5 and 13; {5, 6} until 6. Version 3 begins 8 and 9,
+    done at 15: it waits for groups 1 and 7.
     """
-    slow = rigged(4, 2, standard_normal=[0, math.log(10), 0, 0, 0, 0, 0, 0])
+    slow = rigged(4, 2, standard_normal=[0, math.log(6.5), 0, 0, 0, 0, 0, *[math.log(9)] * 3])
     assert make_plan("capacity:1", slow).source.tolist() == [[0, 0], [0, 1], [1, 2], [0, 2]]
     assert make_plan("capacity:1", slow).lag.tolist() == [[0, 0], [1, 0], [1, 0], [3, 1]]
 
@@ -321,8 +341,10 @@ def test_in_flight_by_value() -> None:
     assert documented.tolist() == [[5, 5, 5, 5, 6, 6, 6, 6, 7, 7, 7, 7]] * 2
     short = make_plan("in_flight:2,1", scene(4, groups=1, tokens=6))
     assert short.token_versions(3, 6)[0].tolist() == [1, 2, 3, 3, 3, 3]
-    uneven = make_plan("in_flight:3", scene(6, groups=1, tokens=5))  # ceil(5 / 4) = 2 tokens a version
-    assert uneven.token_versions(5, 5)[0].tolist() == [2, 2, 3, 3, 4]
+    uneven = make_plan("in_flight:3", scene(6, groups=1, tokens=5))  # versions begin at 0, 1.25, 2.5, 3.75, rounded up
+    assert uneven.token_versions(5, 5)[0].tolist() == [2, 2, 3, 4, 5]
+    crowded = make_plan("in_flight:3", scene(6, groups=1, tokens=2))
+    assert crowded.token_versions(5, 2)[0].tolist() == [2, 4]
 
 
 # Bounds and brute force
@@ -400,7 +422,7 @@ def areal_versions(batch: int, batches: int, eta: int, times: np.ndarray) -> lis
     num_accepted, trained, training_ends = 0, [], None
     while len(trained) < batches:
         room = (eta + version + 1) * batch - (num_accepted + len(running))
-        while room > 0 and next_group < batch * batches:
+        while room > 0:
             begun[next_group], running[next_group] = version, clock + times[next_group]
             next_group, room = next_group + 1, room - 1
         if training_ends is None and len(accepted) >= batch:
@@ -427,7 +449,7 @@ def areal_versions(batch: int, batches: int, eta: int, times: np.ndarray) -> lis
 )
 def test_capacity_is_the_admission_rule(where: Scene, eta: int, duration: float, spread: float, m: int) -> None:
     batch, batches = m * where.groups, math.ceil(where.updates / m)
-    times = duration * np.exp(spread * stream(SCHEDULE, where.seed).standard_normal(batch * batches))
+    times = duration * np.exp(spread * stream(SCHEDULE, where.seed).standard_normal(batch * (batches + eta)))
     expected = np.array(areal_versions(batch, batches, eta, times), int).reshape(-1, where.groups)[: where.updates]
     plan = make_plan(f"capacity:{eta},duration={duration},spread={spread},minibatches={m}", where)
     assert (plan.source == m * expected).all()
@@ -436,22 +458,25 @@ def test_capacity_is_the_admission_rule(where: Scene, eta: int, duration: float,
 @settings(deadline=None, max_examples=60)
 @given(scenes(), st.integers(0, 12), st.sampled_from([0.1, 1.0, 7.0]), st.sampled_from([0.5, 1.0, 3.0]))
 def test_capacity_against_constant(where: Scene, eta: int, duration: float, spread: float) -> None:
-    """Without spread the two are one. With it their means are still: at every version as many groups are under way."""
+    """Without spread the two are one. With it what is left over at the end is older, so what is trained is younger."""
     constant = make_plan(f"constant:{eta}", where)
     assert make_plan(f"capacity:{eta},duration={duration},spread=0", where).digest == constant.digest
     spread_out = make_plan(f"capacity:{eta},duration={duration},spread={spread}", where)
-    assert spread_out.lag.sum() == constant.lag.sum()
+    assert spread_out.lag.sum() <= constant.lag.sum()
     sync = make_plan("sync", where).digest
     assert make_plan(f"capacity:0,duration={duration},spread={spread}", where).digest == sync
 
 
 def test_capacity_is_soft() -> None:
-    """Groups that others overtake grow older than eta; a wider spread makes the oldest older. The mean stays near."""
-    plans = [make_plan(f"capacity:4,spread={spread}", scene(400, 8)) for spread in (0.0, 0.5, 1.0, 2.0)]
+    """Groups that others overtake grow older than eta; a wider spread makes the oldest older.
+
+    The mean stays near eta: (eta + 1) * batch groups are under way at every version, of which it consumes a batch.
+    """
+    plans = [make_plan(f"capacity:4,spread={spread}", scene(400, 8)) for spread in (0.0, 0.5, 1.0, 1.5)]
     oldest = [int(plan.lag.max()) for plan in plans]
     assert oldest[0] == 4 < oldest[1] < oldest[2] < oldest[3]
-    for plan in plans:  # 400 updates less the cut of 4 + 3 + 2 + 1
-        assert plan.lag.mean() == pytest.approx(4 - 10 / 400, abs=1e-12)
+    for plan in plans:
+        assert plan.lag[50:-50].mean() == pytest.approx(4, abs=0.2)
 
 
 def window_lags(finished: list[int], groups: int, k: int, freshest: bool) -> list[list[int]]:
@@ -480,9 +505,12 @@ def test_window_is_a_buffer(where: Scene, k: int, freshest: bool, data: st.DataO
 @given(scenes(), UPTO12, UPTO12)
 def test_in_flight_gets_one_update_younger_every_stride(where: Scene, span: int, stride: int) -> None:
     plan = make_plan(f"in_flight:{span},{stride}", where)
-    tokens_each = stride or math.ceil(where.tokens / (span + 1))
-    lag = [max(span - token // tokens_each, 0) for token in range(where.tokens)]
-    assert lag[0] == span and lag[-1] >= 0 and (stride or span >= where.tokens or lag.count(span) == tokens_each)
+    width = Fraction(stride) if stride else Fraction(where.tokens, span + 1)
+    lag = [max(span - math.floor(token / width), 0) for token in range(where.tokens)]
+    assert (plan.switches[:, 2] < where.tokens).all()
+    assert lag[0] == span and (stride or lag[-1] == 0 or where.tokens <= span)
+    if not stride and where.tokens > span:  # evenly: every version draws, none two tokens more than another
+        assert max(map(lag.count, lag)) - min(map(lag.count, lag)) <= 1 and set(lag) == set(range(span + 1))
     for update in range(where.updates):
         expected = [max(update - age, 0) for age in lag]
         assert plan.token_versions(update, where.tokens).tolist() == [expected] * where.groups
@@ -550,8 +578,8 @@ def test_window_finishes_a_geometric_number_of_groups() -> None:
     With one group per update and k = 1 the lag is 1 where a version finishes none and the one before finished two or
     more: probability 1/2 * 1/4. (A plain Poisson number would give 0.097.)
     """
-    lag = make_plan("window:1", scene(6001, groups=1)).lag[1:]
-    assert abs((lag == 1).mean() - 1 / 8) < SIGMAS * math.sqrt(1 / 8 * 7 / 8 / 6000)
+    lag = make_plan("window:1", scene(40_001, groups=1)).lag[1:]
+    assert abs((lag == 1).mean() - 1 / 8) < SIGMAS * math.sqrt(1 / 8 * 7 / 8 / 40_000)
 
 
 # How schedules are written
@@ -594,8 +622,7 @@ def test_different_schedules_are_spelled_differently(data: st.DataObject) -> Non
     assert one.text != other.text
 
 
-@pytest.mark.xfail(strict=True, reason="the canonical spelling keeps six digits of a number")
-@pytest.mark.parametrize("median", ["1234567.5", "4.0000001", "0.123456789"])
+@pytest.mark.parametrize("median", ["1234567.5", "4.0000001", "0.1234567890123", "1e-300", "1e20"])
 def test_no_digit_is_lost_in_the_spelling(median: str) -> None:
     found = resolve(f"heavy_tail:median={median}")
     assert resolve(found.text).text == found.text and resolve(found.text).options == found.options
@@ -636,6 +663,7 @@ def test_canonical_spelling(given: str, text: str) -> None:
         ("", "unknown lag schedule ''"),
         ("4", "unknown lag schedule '4'"),
         ("sync:3", "lag schedule 'sync:3': '3' is one value too many; expected sync"),
+        ("Constant:4", "unknown lag schedule 'Constant:4' (did you mean 'constant'?)"),
         ("constant", "constant: 'k' is missing; expected constant:k"),
         ("constant:", "constant: 'k' is missing; expected constant:k"),
         ("constant:-1", "k=-1 is not valid: Input should be greater than or equal to 0"),
@@ -645,15 +673,18 @@ def test_canonical_spelling(given: str, text: str) -> None:
         ("constant:4,5", "'5' is one value too many"),
         ("constant:4,k=4", "'k' is given twice"),
         ("constant:lag=4", "constant has no option 'lag'; it has k"),
-        ("uniform:4", "'high' is missing; expected uniform:low,high"),
+        ("uniform:4", "'high' is missing; expected uniform:low-high"),
         ("uniform:0--5", "one value too many"),
-        ("periodic:0", "interval=0 is not valid"),
+        ("periodic:0", "interval=0 is not valid: Input should be greater than 0; expected periodic:interval[+offset]"),
         ("periodic:intervall=4", "no option 'intervall' (did you mean 'interval'?)"),
         ("staged:0", "stages=0 is not valid"),
         ("burst:4", "'drain' is missing; expected burst:stall,drain"),
         ("burst:0,1", "stall=0 is not valid"),
         ("heavy_tail:cauchy", "law='cauchy' is not valid: Input should be 'lognormal' or 'power'; the default is"),
-        ("heavy_tail:median=0", "median=0 is not valid: Input should be greater than 0; the default is 4.0"),
+        (
+            "heavy_tail:median=0",
+            "greater than 0; the default is 4.0; expected heavy_tail[:law[,median][,tail]]",
+        ),
         ("heavy_tail:tail=nan", "tail=nan is not valid"),
         ("capacity:4,spread=-1", "spread=-1 is not valid"),
         ("capacity:4,minibatches=0", "minibatches=0 is not valid"),
@@ -755,7 +786,7 @@ def test_their_schedule_by_name_with_options(theirs: Callable[..., Any]) -> None
     assert lags("every_other:3", 6) == [0, 1, 0, 3, 0, 3]
     assert lags("every_other:3,phase=1", 6) == [0, 0, 2, 0, 3, 0]
     assert split_schedules("every_other:3,phase=1,4,every_other:2") == ["every_other:3,phase=1", "4", "every_other:2"]
-    with pytest.raises(InputError, match="every_other: 'k' is missing; expected every_other:k,phase,weight"):
+    with pytest.raises(InputError, match="every_other: 'k' is missing; expected every_other:k"):
         resolve("every_other")
     with pytest.raises(InputError, match=r"unknown lag schedule 'every_othr:3' \(did you mean 'every_other'"):
         resolve("every_othr:3")

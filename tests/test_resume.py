@@ -92,7 +92,7 @@ def test_killed_suite_goes_on_bit_for_bit(tmp_path: Path, lagbench, whole_group:
         process.wait()
     finished = lagbench(*LONGER, "--results", "cut")
     assert finished.returncode == 0, finished.stderr
-    assert weights(tmp_path / "cut") == weights(tmp_path / "whole") and len(weights(tmp_path / "cut")) == 5
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole") and len(weights(tmp_path / "cut")) == 7
     assert table(tmp_path / "cut") == table(tmp_path / "whole")
 
 

@@ -1,0 +1,125 @@
+"""Gates: open on a sound suite, shut on one that is not."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_suites import LAGBENCH, SMALL
+
+from lagbench.harness import store
+from lagbench.harness.config import load_suite
+from lagbench.harness.learn.loop import generate
+from lagbench.harness.report.comparison import compare
+from lagbench.harness.report.gates import gates
+from lagbench.harness.sweep import gates as proofs
+from lagbench.harness.sweep.expand import cells
+
+SUITE = ("quick", "objectives=asympo,grpo", "lags=0,in_flight:2", "updates=4", *SMALL)
+RUNS = cells(load_suite(SUITE[0], SUITE[1:]))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("gates")
+    ran = subprocess.run(
+        [LAGBENCH, "run", *SUITE, "--results", "out"], cwd=folder, capture_output=True, text=True, timeout=200
+    )
+    assert ran.returncode == 0, ran.stderr
+    return folder / "out", ran.stdout
+
+
+@pytest.fixture
+def copied(finished: tuple[Path, str], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished[0], tmp_path / "out"))
+
+
+def failed(folder: Path) -> list[str]:
+    return [f"{gate.name}: {gate.detail}" for gate in gates(folder) if gate.passed is False]
+
+
+def change_line(path: Path, number: int, **changes: object) -> None:
+    lines = store.read_lines(path)
+    lines[number] |= changes
+    store.write_lines(path, lines)
+
+
+def test_all_gates_are_open_and_told_before_any_number(finished: tuple[Path, str]) -> None:
+    folder, printed = finished
+    assert [(gate.name, gate.passed) for gate in gates(folder)] == [
+        (name, True) for name in ("lag-0 parity", "determinism", "lag", "prompts", "groups")
+    ]
+    lines = printed.splitlines()
+    assert [line.partition(": ")[0] for line in lines[:5]] == ["ok"] * 5 and "held-out pass@1" in lines[5]
+    assert "asympo-in_flight-2-seed0, repeated, measure the same" in lines[1]
+    assert (folder / "report" / "leaderboard.md").read_text().splitlines()[2] == "Gates:"
+
+
+def test_a_failed_gate_marks_the_result_and_the_exit_code(copied: Path, lagbench) -> None:
+    change_line(copied / "grpo-in_flight-2-seed0" / store.TRACE, 4, groups=[3, 3, 3, 3])
+    ran = lagbench("report", str(copied))
+    assert ran.returncode == 1 and "(NOT VALID)" in ran.stdout
+    assert ran.stdout.splitlines()[2].startswith("FAILED: lag: grpo-in_flight-2-seed0: planned ")
+    shown = lagbench("report", str(copied), "--json")
+    found = json.loads(shown.stdout)
+    assert shown.returncode == 1 and [g["name"] for g in found["gates"] if g["passed"] is False] == ["lag"]
+    assert all(cell["gates"] == "FAILED" for cell in found["cells"])
+
+
+def test_other_prompts_are_noticed(copied: Path) -> None:
+    change_line(copied / "grpo-constant-0-seed0" / store.METRICS, 2, prompts="0" * 16)
+    (problem,) = failed(copied)
+    assert problem.startswith("prompts: grpo-constant-0-seed0 and asympo-constant-0-seed0 trained on different prompts")
+
+
+def test_dropped_groups_are_noticed(copied: Path) -> None:
+    path = copied / "asympo-constant-0-seed0" / store.TRACE
+    store.write_lines(path, store.read_lines(path)[:-1])
+    assert "groups: asympo-constant-0-seed0: not all of 4 x 4 groups were trained on" in failed(copied)
+
+
+def test_a_trace_that_cannot_be_read_is_named(copied: Path) -> None:
+    (copied / "asympo-constant-0-seed0" / store.TRACE).write_text('{"format": "other"}\n')
+    assert any("line 1: format is" in problem for problem in failed(copied))
+
+
+def test_without_the_proofs_the_gates_are_not_run(copied: Path) -> None:
+    (copied / store.GATES).unlink()
+    found = gates(copied)
+    assert [gate.passed for gate in found] == [None, None, True, True, True]
+    assert compare(copied).valid and str(found[0]).startswith("not run: lag-0 parity")
+
+
+def test_parity_fails_if_the_loops_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RUNS[1]
+    assert proofs.lag_0_parity(run)["passed"] is True
+
+    def shifted(trainer, update: int, groups: np.ndarray):
+        return generate(trainer, update, groups[::-1].copy())
+
+    monkeypatch.setattr(proofs, "generate", shifted)
+    found = proofs.lag_0_parity(run)
+    assert found["passed"] is False and found["detail"].startswith("weights ")
+
+
+def test_determinism_fails_if_a_cell_measured_something_else(copied: Path) -> None:
+    run = next(run for run in RUNS if run.name == "asympo-in_flight-2-seed0")
+    folder = copied / run.name
+    assert proofs.determinism(run, folder)["passed"] is True
+    loss = store.read_lines(folder / store.METRICS)[1]["loss"]
+    change_line(folder / store.METRICS, 1, loss=float(np.nextafter(loss, 1)))
+    found = proofs.determinism(run, folder)
+    assert found["passed"] is False and found["detail"].startswith("update 1: loss was ")
+
+
+def test_a_proof_that_breaks_down_is_a_failed_gate(copied: Path) -> None:
+    run = RUNS[1]
+    (copied / run.name / store.METRICS).write_text("torn")
+    found = proofs.determinism(run, copied / run.name)
+    assert found["passed"] is False and found["detail"].startswith("JSONDecodeError")
+
+
+def test_beginnings_are_removed_when_all_is_finished(finished: tuple[Path, str]) -> None:
+    assert not (finished[0] / store.BEGINNINGS).exists()

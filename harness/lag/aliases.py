@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from fractions import Fraction
+from typing import Annotated, Any
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from ..registry import Entry, Registry
 
+Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]  # of a batch
 _REGISTRY = Registry("alias", "", (), defaults_needed=False)
 
 
@@ -40,9 +42,9 @@ def skyrl(*, max_staleness_steps: NonNegativeInt) -> str:
 
 
 @_alias
-def verl(*, staleness_threshold: NonNegativeFloat, trigger_parameter_sync_step: PositiveInt = 1) -> str:
+def verl(*, staleness_threshold: Share, trigger_parameter_sync_step: PositiveInt = 1) -> str:
     """Soft bound (fully_async_policy): weights every P updates, tau * P ahead; lag tau * P to (1 + tau) * P - 1."""
-    ahead = math.ceil(staleness_threshold * trigger_parameter_sync_step)
+    ahead = math.ceil(Fraction(str(staleness_threshold)) * trigger_parameter_sync_step)
     return _sawtooth(trigger_parameter_sync_step, ahead)
 
 
@@ -83,7 +85,7 @@ def pipeline_rl(*, max_lag: NonNegativeInt, samples_per_update: PositiveInt) -> 
 
 
 @_alias
-def roll(*, async_generation_ratio: NonNegativeFloat, minibatches: PositiveInt = 1) -> str:
+def roll(*, async_generation_ratio: Share, minibatches: PositiveInt = 1) -> str:
     """Hard bound of ceil(r) batches generated ahead; lag ceil(r) * minibatches to (ceil(r) + 1) * minibatches - 1."""
     return _sawtooth(minibatches, math.ceil(async_generation_ratio) * minibatches)
 

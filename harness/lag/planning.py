@@ -58,6 +58,8 @@ class Resolved:
 def resolve(given: str) -> Resolved:
     """A schedule or alias with its options, checked; an InputError names what is wrong."""
     entries = SCHEDULES.all()
+    for name in entries.keys() & ALIASES.keys():
+        raise InputError(f"the lag schedule {entries[name]} has the name of another system's setting; rename it")
     name = given.partition(":")[0].strip()
     if name in ALIASES:
         alias = ALIASES[name]
@@ -75,24 +77,40 @@ def resolve(given: str) -> Resolved:
 def split_schedules(text: str) -> list[str]:
     """Several schedules in one text, with commas between them and within them: "0,burst:16,16,window:8,oldest".
 
-    A name of a schedule or an alias begins the next one, and so does a number where the last one lacks none.
+    A name of a schedule or an alias begins the next one, and so does a number where the last one is complete. A number
+    that could be either is an InputError.
 
-    >>> split_schedules("0,burst:16,16,8,window:8,oldest,capacity:4,spread=0,16")
-    ['0', 'burst:16,16', '8', 'window:8,oldest', 'capacity:4,spread=0', '16']
+    >>> split_schedules("0,burst:16,16,8,window:8,oldest,capacity:4,spread=0,uniform:0-16,16")
+    ['0', 'burst:16,16', '8', 'window:8,oldest', 'capacity:4,spread=0', 'uniform:0-16', '16']
     """
     entries = {**SCHEDULES.all(), **ALIASES}
     found: list[str] = []
     for part in (part.strip() for part in text.split(",")):
-        last = entries.get(found[-1].partition(":")[0]) if found and ":" in found[-1] else None
-        if last is None or part.partition(":")[0] in entries:
+        name, colon, held = found[-1].partition(":") if found else ("", "", "")
+        last = entries.get(name.strip()) if colon else None
+        if last is None or part.partition(":")[0].strip() in entries:
             found.append(part)
-        elif isinstance(plain_value(part), int | float):
-            needed = list(last.options.values()).count(REQUIRED)
-            lacks = SEPARATORS.get(last.name) is None and found[-1].count(",") + 1 < needed
-            found[-1:] = [f"{found[-1]},{part}"] if lacks else [found[-1], part]
-        else:
+        elif not isinstance(plain_value(part), int | float) or _lacks_a_value(last, held):
             found[-1] += f",{part}"
+        elif _takes_another(last, held):
+            option = list(last.options)[held.count(",") + 1]
+            raise InputError(
+                f"lags={text!r}: {part} may be the {option} of {found[-1]!r} or a lag of its own; "
+                f"write {option}={part} or constant:{part}"
+            )
+        else:
+            found.append(part)
     return found
+
+
+def _lacks_a_value(entry: Entry, held: str) -> bool:
+    given = held.replace(SEPARATORS.get(entry.name, ","), ",").count(",") + 1
+    return given < list(entry.options.values()).count(REQUIRED)
+
+
+def _takes_another(entry: Entry, held: str) -> bool:
+    """Whether a further value could belong to it: not where that has a separator of its own, or a name before it."""
+    return entry.name not in SEPARATORS and "=" not in held and held.count(",") + 1 < len(entry.options)
 
 
 def make_plan(given: str, scene: Scene) -> LagPlan:
@@ -100,20 +118,33 @@ def make_plan(given: str, scene: Scene) -> LagPlan:
     found = resolve(given)
     reads = {name: getattr(scene, name) for name in found.entry.reads}
     try:
-        lag, switches = _parts(found.entry.function(**reads, **found.options))
-        if lag.shape != (scene.updates, scene.groups) or lag.dtype.kind not in "iu" or (lag < 0).any():
-            raise ValueError(
-                f"{found.entry} has to give lags >= 0, whole numbers [{scene.updates}, {scene.groups}], "
-                f"and gave {lag.dtype} {list(lag.shape)}"
-            )
+        lag, switches = _parts(
+            found.entry, found.entry.function(**reads, **found.options), (scene.updates, scene.groups)
+        )
         return LagPlan(found.text, _sources(lag), _switches(lag, switches))
     except (ValueError, OverflowError) as error:
         raise InputError(f"lag schedule {given!r}: {error}") from None
+    except Exception as error:  # whatever somebody's own schedule raises
+        raise InputError(f"lag schedule {given!r}: {found.entry} failed: {type(error).__name__}: {error}") from error
 
 
-def _parts(made: Any) -> tuple[np.ndarray, np.ndarray]:
-    lag, switches = made if isinstance(made, tuple) else (made, NO_SWITCHES)
-    return np.asarray(lag), np.asarray(switches).reshape(-1, 4)
+def _parts(entry: Entry, made: Any, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Lags [U, P] and switches [N, 4] of what a schedule returned, checked; a ValueError says what is wrong."""
+    lag, switches = (np.asarray(part) for part in (made if isinstance(made, tuple) else (made, NO_SWITCHES)))
+    if lag.shape != size or lag.dtype.kind not in "iu":
+        raise ValueError(f"{entry} has to give whole numbers {list(size)}, and gave {lag.dtype} {list(lag.shape)}")
+    if lag.size and lag.min() < 0:
+        raise ValueError(f"{entry} has to give lags of 0 or more, and gave {lag.min()}")
+    if switches.size == 0:
+        return lag, NO_SWITCHES
+    if switches.ndim != 2 or switches.shape[1] != 4 or switches.dtype.kind not in "iu":
+        given = f"{switches.dtype} {list(switches.shape)}"
+        raise ValueError(f"{entry} has to give switches in whole numbers [N, 4], and gave {given}")
+    outside = ((switches < 0) | (switches[:, :2] >= size).any(1, keepdims=True)).any(1)
+    if outside.any():
+        row = switches[outside][0].tolist()
+        raise ValueError(f"{entry} gave the switch {row}, outside of {size[0]} updates x {size[1]} groups")
+    return lag, switches
 
 
 def _sources(lag: np.ndarray) -> np.ndarray:

@@ -7,13 +7,18 @@ the first updates of `constant:8` have lags 0, 1, 2, ..., 8, 8.
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from ..registry import schedule
 from .trace import read_trace
+
+Median = Annotated[float, Field(gt=0, allow_inf_nan=False)]  # updates
+Tail = Annotated[float, Field(ge=0.01, le=10)]
+Duration = Annotated[float, Field(gt=0, allow_inf_nan=False)]  # in the time of one training batch
+Spread = Annotated[float, Field(ge=0, le=10)]
 
 
 @schedule
@@ -65,6 +70,7 @@ def staged(updates: int, groups: int, *, stages: PositiveInt) -> np.ndarray:
 
     Source: mu-GRPO's large generate and optimize stages (arXiv 2605.17570)
     """
+    stages = min(stages, max(updates, 1))
     update = np.arange(updates)
     begins = -(-(update * stages // max(updates, 1)) * updates // stages)  # of the stage that an update is in
     return np.repeat((update - begins)[:, None], groups, axis=1)
@@ -77,8 +83,8 @@ def heavy_tail(
     rng: np.random.Generator,
     *,
     law: Literal["lognormal", "power"] = "lognormal",
-    median: PositiveFloat = 4.0,
-    tail: PositiveFloat = 1.0,
+    median: Median = 4.0,
+    tail: Tail = 1.0,
 ) -> np.ndarray:
     """Most groups are fresh, few are very old: each lag is the whole part of a lognormal or power-law number.
 
@@ -101,8 +107,8 @@ def heavy_tail_by_length(
     lengths: np.ndarray,
     *,
     law: Literal["lognormal", "power"] = "lognormal",
-    median: PositiveFloat = 4.0,
-    tail: PositiveFloat = 1.0,
+    median: Median = 4.0,
+    tail: Tail = 1.0,
 ) -> np.ndarray:
     """The lags of `heavy_tail`, in each update the largest to the problems with the longest responses.
 
@@ -145,31 +151,38 @@ def capacity(
     rng: np.random.Generator,
     *,
     eta: NonNegativeInt,
-    duration: PositiveFloat = 1.0,
-    spread: NonNegativeFloat = 1.0,
+    duration: Duration = 1.0,
+    spread: Spread = 1.0,
     minibatches: PositiveInt = 1,
 ) -> np.ndarray:
-    """AReaL's admission rule simulated: started in all <= (eta + version + 1) * batch; a batch is the first to finish.
+    """AReaL's admission rule simulated: at most (eta + version + 1) * batch groups are ever begun by a version.
 
     A group takes a lognormal time to generate: median `duration` in the time of one training batch, standard deviation
-    of its logarithm `spread`. The bound is soft: a slow group that others overtake is older than eta. With spread 0 and
-    generation that keeps up it is constant:eta, with eta 0 it is sync. `minibatches` updates are made of one batch.
+    of its logarithm `spread`. A batch is made of the finished groups that were begun first, in random order, as soon as
+    there are enough; `minibatches` updates are made of it. The bound is soft: a slow group that others overtake is
+    older than eta. With spread 0 and generation that keeps up it is constant:eta, with eta 0 it is sync.
 
     Source: AReaL max_head_offpolicyness (arXiv 2505.24298, eq. 3), SkyRL max_staleness_steps
     """
+    minibatches = min(minibatches, max(updates, 1))
     batch, batches = groups * minibatches, -(-updates // minibatches)
+    eta = min(eta, batches)  # the same: everything is begun by version 0
     begun_by = np.zeros((batches + eta) * batch, int)  # version, counted in batches, that is current at its start
     times = duration * np.exp(spread * rng.standard_normal(len(begun_by)))
-    running: list[tuple[float, int]] = []  # (time at which it is finished, group)
-    taken, now, started = [], 0.0, 0
+    running: list[tuple[float, int]] = []  # (time at which it is finished, group); groups are numbered as begun
+    finished: list[int] = []
+    taken, now, begun = [], 0.0, 0
     for version in range(batches):
-        for group in range(started, (eta + version + 1) * batch):
+        for group in range(begun, (eta + version + 1) * batch):
             begun_by[group] = version
             heappush(running, (now + times[group], group))
-        started = (eta + version + 1) * batch
-        finished = [heappop(running) for _ in range(batch)]
-        taken.append(sorted(group for _, group in finished))
-        now = max(now, finished[-1][0]) + 1.0
+        begun = (eta + version + 1) * batch
+        while running and (running[0][0] <= now or len(finished) < batch):
+            end, group = heappop(running)
+            now = max(now, end)
+            heappush(finished, group)
+        taken.append(rng.permutation([heappop(finished) for _ in range(batch)]))
+        now += 1.0
     source = minibatches * begun_by[np.array(taken, int).reshape(-1, groups)]  # [batches * minibatches, P]
     return np.arange(updates)[:, None] - source[:updates]
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..types import InputError
-from .plan import LagPlan
+from .plan import END, LagPlan
 
 FORMAT = "lagbench-trace-1"
 Group = int | list[list[int | None]]
@@ -89,18 +89,19 @@ def _parsed(path: Path, opened: Iterable[str]) -> tuple[str, int, list[list[Grou
         where = f"trace {path}, line {number}"
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InputError(f"{where}: not JSON: {line.strip()[:60]!r}") from None
         if not isinstance(value, dict):
             raise InputError(f"{where}: expected an object, got {line.strip()[:60]!r}")
         if number == 1:
             _expect(value.get("format") == FORMAT, where, "format", value.get("format"), repr(FORMAT))
-            name, width = value.get("name", ""), value.get("groups", 0)
+            name, width = value.get("name", 0), value.get("groups", 0)
             _expect(isinstance(name, str), where, "name", name, "text")
             _expect(_whole(width) and width > 0, where, "groups", width, "a whole number above 0")
         else:
             update = number - 2
-            _expect(value.get("update") == update, where, "update", value.get("update"), str(update))
+            given = value.get("update")
+            _expect(_whole(given) and given == update, where, "update", given, str(update))
             groups = value.get("groups", [])
             _expect(isinstance(groups, list) and len(groups) == width, where, "groups", groups, f"{width} groups")
             for place, group in enumerate(groups):
@@ -117,13 +118,14 @@ def _check_group(where: str, group: Any, update: int) -> None:
         return
     pairs = isinstance(group, list) and len(group) > 0 and all(isinstance(run, list) and len(run) == 2 for run in group)
     _expect(pairs, where, "group", group, "a version, or runs [[version, tokens], ...]")
-    before = -1
+    before, token = -1, 0
     for i, (version, length) in enumerate(group):
         last = i + 1 == len(group)
         _expect(_whole(version) and before < version <= update, where, "version", version, f"{before + 1} to {update}")
         known = _whole(length) and length > 0
         _expect(known or (last and length is None), where, "tokens", length, "a whole number above 0")
-        before = version
+        before, token = version, token + (length or 0)
+        _expect(token < END, where, "tokens", token, f"fewer than {END} in a response")
 
 
 def _whole(value: Any) -> bool:

@@ -121,5 +121,20 @@ def test_a_proof_that_breaks_down_is_a_failed_gate(copied: Path) -> None:
     assert found["passed"] is False and found["detail"].startswith("JSONDecodeError")
 
 
+def test_a_trace_replays_for_another_objective_and_a_changed_one_is_refused(
+    finished: tuple[Path, str], lagbench, tmp_path: Path
+) -> None:
+    cell = finished[0] / "asympo-in_flight-2-seed0"
+    shutil.copy(cell / store.TRACE, tmp_path / "recorded.jsonl")
+    command = ("run", "quick", "objectives=spo", "lags=trace:recorded.jsonl", "updates=4", *SMALL, "--results", "again")
+    assert lagbench(*command).returncode == 0
+    replayed = store.read_json(tmp_path / "again" / "spo-trace-recorded.jsonl-seed0" / store.RESULT)
+    assert replayed["planned_lag_digest"] == store.read_json(cell / store.RESULT)["planned_lag_digest"]
+    assert replayed["realized_lag_digest"] == replayed["planned_lag_digest"]
+    change_line(tmp_path / "recorded.jsonl", 3, groups=[0, 1, 1, 2])
+    ran = lagbench(*command)
+    assert ran.returncode == 2 and "holds a cell with other settings (plan_digest)" in ran.stderr
+
+
 def test_beginnings_are_removed_when_all_is_finished(finished: tuple[Path, str]) -> None:
     assert not (finished[0] / store.BEGINNINGS).exists()

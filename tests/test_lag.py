@@ -12,14 +12,14 @@ import torch
 from lagbench.harness import store
 from lagbench.harness.lag import LagPlan, Scene, make_plan
 from lagbench.harness.lag.plan import END
-from lagbench.harness.lag.trace import read_trace
+from lagbench.harness.lag.trace import lines, read_trace
 from lagbench.harness.learn.advantages import group_mean_std
 from lagbench.harness.learn.aggregate import seq_mean_token_mean
 from lagbench.harness.learn.collate import LagMismatch, require_planned
 from lagbench.harness.learn.loop import Trainer, generate, grade, learn, train
 from lagbench.harness.learn.policy import sequences
 from lagbench.harness.noise import TRAINING, Noise
-from lagbench.harness.registry import OBJECTIVES, load_task
+from lagbench.harness.registry import OBJECTIVES, SCHEDULES, load_task
 from lagbench.harness.sweep.cell import assemble_trainer
 from lagbench.harness.types import Rollouts
 from lagbench.harness.verify import Verifier
@@ -214,6 +214,40 @@ def test_groups_of_one_update_may_switch_at_different_tokens(run, tmp_path: Path
     rows = list(train(trainer, OBJECTIVES.get("policy_gradient"), tmp_path))
     assert read_trace(tmp_path / store.TRACE).digest == trainer.plan.digest
     assert [row["lag_max"] for row in rows] == [0, 1, 2]
+
+
+EXAMPLES = {
+    "sync": "sync",
+    "constant": "constant:2",
+    "uniform": "uniform:0-3",
+    "periodic": "periodic:2+1",
+    "staged": "staged:2",
+    "heavy_tail": "heavy_tail:power,2,1",
+    "heavy_tail_by_length": "heavy_tail_by_length",
+    "burst": "burst:2,2",
+    "capacity": "capacity:1",
+    "window": "window:2,oldest",
+    "in_flight": "in_flight:2,3",
+    "trace": "trace:{}",
+}
+
+
+def test_there_is_an_example_of_every_schedule() -> None:
+    built_in = {name for name, entry in SCHEDULES.all().items() if entry.distribution == "lagbench"}
+    assert set(EXAMPLES) == built_in
+
+
+@pytest.mark.parametrize("lag", EXAMPLES.values())
+def test_every_schedule_is_carried_out_as_planned(run, tmp_path: Path, lag: str) -> None:
+    recorded = tmp_path / "recorded.jsonl"
+    mixed = LagPlan("mixed", np.array([[0] * 4] * 5, np.int32), np.array([[2, 1, 3, 2], [4, 0, 1, 3]], np.int32))
+    store.write_lines(recorded, lines(mixed))
+    trainer = assemble_trainer(run(lag=lag.format(recorded)), CHAIN, Verifier(CHAIN))
+    rows = list(train(trainer, OBJECTIVES.get("spo"), tmp_path))
+    assert read_trace(tmp_path / store.TRACE).digest == trainer.plan.digest
+    assert [row["lag_max"] for row in rows] <= trainer.plan.lag.max(1).tolist()
+    if lag.startswith("trace"):
+        assert trainer.plan.digest == mixed.digest
 
 
 def test_groups_of_one_update_may_come_from_different_versions(run, tmp_path: Path) -> None:

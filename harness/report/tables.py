@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from rich import box
+from rich.console import JustifyMethod
 from rich.table import Table
 
 from ..config import NO_MISMATCH
@@ -191,7 +192,9 @@ def to_terminal(comparison: Comparison) -> Table:
     )
     rows = _lines(comparison)
     for name in rows[0] if rows else []:
-        table.add_column(name, justify="left" if name in TEXT_COLUMNS else "right", no_wrap=name != "reads")
+        wraps = name in ("reads", "note")
+        side: JustifyMethod = "left" if name in TEXT_COLUMNS else "right"
+        table.add_column(name, justify=side, no_wrap=not wraps, min_width=8 if wraps else None)
     several_lags = len({row.lag for row in comparison.rows}) > 1
     for i, row in enumerate(comparison.rows):
         if i and several_lags and row.objective != comparison.rows[i - 1].objective:

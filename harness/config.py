@@ -253,6 +253,8 @@ def validated(config: type[Config], values: dict[str, Any]) -> Config:
             ) from None
         if first["type"] == "missing":
             raise InputError(f"{config.__name__.lower()}: {key!r} is missing") from None
+        if isinstance(first.get("ctx", {}).get("error"), InputError):
+            raise first["ctx"]["error"] from None
         if first["type"] == "twice":
             raise InputError(first["msg"]) from None
         raise InputError(f"{key}={first['input']!r} is not valid: {first['msg']}") from None

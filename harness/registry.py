@@ -93,7 +93,7 @@ def plain_value(text: str) -> Any:
     """A value as TOML writes it, or else the text itself."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:  # TOMLDecodeError, or a number of thousands of digits
         return text
 
 

@@ -109,6 +109,7 @@ def test_lags_are_the_knob_in_updates(alias: str, data: st.DataObject) -> None:
         ("verl:0,4", 0, 3),
         ("verl:0.5,4", 2, 5),
         ("verl:0.1,4", 1, 4),
+        ("verl:0.28,25", 7, 31),
         ("verl:0.5", 1, 1),
         ("verl_one_step_off", 1, 1),
         ("verl_v1", 8, 8),
@@ -263,6 +264,8 @@ def test_equal_settings_stand_for_one_schedule(text: str, text_of_the_schedule: 
         ("areal:eta=4", "areal has no option 'eta'; it has max_head_offpolicyness, ppo_n_minibatches"),
         ("verl:-0.1", "staleness_threshold=-0.1 is not valid"),
         ("verl:nan", "staleness_threshold=nan is not valid"),
+        ("verl:inf", "staleness_threshold=inf is not valid: Input should be a finite number"),
+        ("roll:inf", "async_generation_ratio=inf is not valid: Input should be a finite number"),
         ("pipeline_rl:1024", "pipeline_rl: 'samples_per_update' is missing"),
         ("pipeline_rl:1024,0", "samples_per_update=0 is not valid"),
         ("verl_one_step_off:2", "'2' is one value too many; expected verl_one_step_off"),
@@ -275,15 +278,32 @@ def test_wrong_settings(text: str, words: str) -> None:
     assert words in str(told.value) and repr(text) in str(told.value) and "\n" not in str(told.value)
 
 
-@pytest.mark.xfail(strict=True, raises=OverflowError, reason="math.ceil(inf)")
-@pytest.mark.parametrize("text", ["verl:inf", "roll:inf"])
-def test_endless_settings_are_refused(text: str) -> None:
-    with pytest.raises(InputError):
-        resolve(text)
-
-
-@pytest.mark.xfail(strict=True, reason="0.28 * 25 is 7.000000000000001 in floating point")
-@pytest.mark.parametrize(("tau", "steps", "ahead"), [("0.28", 25, 7), ("0.56", 25, 14), ("1.12", 25, 28)])
+@pytest.mark.parametrize(
+    ("tau", "steps", "ahead"),
+    [
+        ("0.28", 25, 7),
+        ("0.56", 25, 14),
+        ("1.12", 25, 28),
+        ("0.1", 10, 1),
+        ("0.3", 10, 3),
+        ("1e-9", 25, 1),
+        ("1.1", 1, 2),
+    ],
+)
 def test_shares_are_multiplied_exactly(tau: str, steps: int, ahead: int) -> None:
-    assert Fraction(tau) * steps == ahead
-    assert resolve(f"verl:{tau},{steps}").text == f"periodic:{steps}+{ahead}"
+    """In floating point 0.28 * 25 is 7.000000000000001."""
+    assert math.ceil(Fraction(tau) * steps) == ahead
+    assert resolve(f"verl:{tau},{steps}").options == resolve(_sawtooth(steps, ahead)).options
+    assert resolve(f"roll:{tau},{steps}").options == resolve(_sawtooth(steps, math.ceil(Fraction(tau)) * steps)).options
+
+
+def _sawtooth(interval: int, offset: int) -> str:
+    return f"periodic:{interval}+{offset}" if interval > 1 else f"constant:{offset}"
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(0, 300), st.integers(1, 100))
+def test_shares_of_hundredths_are_exact(hundredths: int, steps: int) -> None:
+    """ceil(hundredths * steps / 100), in whole numbers."""
+    ahead = -(-hundredths * steps // 100)
+    assert resolve(f"verl:{hundredths / 100},{steps}").text == resolve(_sawtooth(steps, ahead)).text

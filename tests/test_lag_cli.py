@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from lagbench import InputError
+from lagbench.harness.config import load_suite
 from lagbench.harness.lag import LagPlan, Scene, make_plan, resolve
 from lagbench.harness.lag.aliases import ALIASES
 from lagbench.harness.lag.importers import IMPORTERS
@@ -271,10 +273,10 @@ def test_list_explains_every_schedule_and_alias(lagbench) -> None:
     assert ran.stdout == lagbench("list", "lags", "--json").stdout
     assert [row["name"] for row in rows] == [*SCHEDULES.all(), *ALIASES]
     for row in rows:
-        assert row["description"] and row["form"].partition(":")[0] == row["name"]
+        assert row["description"] and re.fullmatch(rf"{row['name']}(\[?:.+)?", row["form"])
         assert (row["name"] in ALIASES) == bool(row["stands_for"]) == bool(row["bound"])
     by_name = {row["name"]: row for row in rows}
-    assert by_name["in_flight"]["form"] == "in_flight:span,stride"
+    assert by_name["in_flight"]["form"] == "in_flight:span[,stride]"
     assert by_name["in_flight"]["options"] == {"span": "required", "stride": 0}
     assert "arXiv 2509.19128" in by_name["in_flight"]["source"]
     assert all(by_name[name]["source"] for name in SCHEDULES.all())
@@ -286,7 +288,7 @@ def test_list_explains_every_schedule_and_alias(lagbench) -> None:
 def test_lists_are_as_wide_as_the_terminal(lagbench) -> None:
     printed = lagbench("lag", "list", env=narrow()).stdout
     assert max(map(len, printed.splitlines())) <= NARROW
-    assert "stands_for: periodic:2+8" in printed and "form: heavy_tail:law,median,tail" in printed
+    assert "stands_for: periodic:2+8" in printed and "form: heavy_tail[:law[,median][,tail]]" in printed
 
 
 def test_help_names_every_importer(lagbench) -> None:
@@ -329,6 +331,20 @@ def test_the_page_draws_plans_as_they_are() -> None:
     plan = planned("constant:2", 8, 1)
     assert rows == {"source": plan.source[:, 0].tolist(), "lag": plan.lag[:, 0].tolist()}
     assert " ".join(map(str, planned("in_flight:2", 8, 1, 12).token_versions(7, 12)[0])) in DOCS
+
+
+def test_the_page_writes_several_lags_as_they_are_read() -> None:
+    refused, named, listed = (
+        f"lags={text}" for text in ("areal:4,2", "areal:4,ppo_n_minibatches=2", '["areal:4,2", 8]')
+    )
+    assert f"(`{refused}`)" in DOCS and f"`{named.partition('=')[2]}`" in DOCS and f"`{listed}`" in DOCS
+    with pytest.raises(InputError, match=r"write ppo_n_minibatches=2 or constant:2$"):
+        load_suite("quick", [refused])
+    assert load_suite("quick", [named]).lags == ("areal:4,ppo_n_minibatches=2",)
+    assert load_suite("quick", [listed]).lags == ("areal:4,2", "constant:8")
+    assert resolve("areal:4,ppo_n_minibatches=2").text == resolve("areal:4,2").text
+    (lags,) = re.findall(r"lagbench run quick (lags=\S+)", DOCS)
+    assert load_suite("quick", [lags]).lags == ("constant:0", "uniform:0-16", "areal:4")
 
 
 def test_the_trace_of_the_page_is_one(tmp_path: Path) -> None:

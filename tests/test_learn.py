@@ -11,7 +11,7 @@ from lagbench import Batch
 from lagbench.harness.learn import logprobs as logprobs_module
 from lagbench.harness.learn.advantages import group_mean, group_mean_std, leave_one_out
 from lagbench.harness.learn.aggregate import seq_mean_token_mean, seq_mean_token_sum, token_mean
-from lagbench.harness.learn.collate import assemble, groups_of
+from lagbench.harness.learn.collate import groups_of
 from lagbench.harness.learn.diagnostics import (
     DIAGNOSTICS,
     distance_from_behavior,
@@ -19,6 +19,7 @@ from lagbench.harness.learn.diagnostics import (
     nll_by_sign,
     weight_by_sign,
 )
+from lagbench.harness.learn.inbox import assemble, pack, take, unpack
 from lagbench.harness.learn.logprobs import token_logprobs
 from lagbench.harness.learn.policy import NonFinite, Policy, Step, sequences
 from lagbench.harness.models import locate
@@ -208,12 +209,44 @@ def some_rollouts(prompts: list[tuple[int, ...]], first_token: int, width: int, 
 def test_parts_from_several_versions_are_put_in_the_order_of_groups() -> None:
     early = some_rollouts([(2,), (0,)], first_token=20, width=3, version=0)  # groups 2 and 0
     late = some_rollouts([(1,)], first_token=10, width=2, version=4)  # group 1
-    groups, whole = assemble([(np.array([2, 0]), early), (np.array([1]), late)])
+    groups, whole = assemble([pack(np.array([2, 0]), early), pack(np.array([1]), late)])
     assert groups.tolist() == [0, 1, 2] and whole.prompts == ((0,), (1,), (2,))
     assert whole.tokens[:, 0].tolist() == [22, 23, 10, 11, 20, 21]
     assert whole.versions[:, 0].tolist() == [0, 0, 4, 4, 0, 0]
     assert whole.mask.sum(1).tolist() == [3, 3, 2, 2, 3, 3]
     assert groups_of(whole).tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_what_waits_comes_back_and_is_small() -> None:
+    """Padding goes, values stay: responses of different lengths, drawn by one version and by several."""
+    rollouts = some_rollouts([(5, 6), (7,)], first_token=3, width=4, version=2)
+    lengths = torch.tensor([1, 4, 2, 3])
+    rollouts.mask[:] = torch.arange(4) < lengths[:, None]
+    for page in (rollouts.tokens, rollouts.behavior_logprobs, rollouts.versions):
+        page[~rollouts.mask] = 0
+    rollouts.stopped[2] = False
+    for expected in (1, 10):
+        waiting = pack(np.array([4, 9]), rollouts)
+        assert len(waiting.versions) == expected and len(waiting.tokens) == 10
+        back = unpack(waiting)
+        assert back.prompts == rollouts.prompts
+        for name in ("tokens", "mask", "behavior_logprobs", "versions", "stopped"):
+            assert torch.equal(getattr(back, name), getattr(rollouts, name)), name
+            assert getattr(back, name).dtype == getattr(rollouts, name).dtype
+        rollouts.versions[1, 3] = 5
+
+
+def test_taking_some_groups_leaves_the_others() -> None:
+    parts = [
+        pack(np.array([0, 3]), some_rollouts([(0,), (3,)], 10, 2, 0)),
+        pack(np.array([1]), some_rollouts([(1,)], 20, 3, 1)),
+    ]
+    taken = take(parts, np.array([1, 3]))
+    assert taken.prompts == ((1,), (3,)) and taken.tokens[:, 0].tolist() == [20, 21, 12, 13]
+    assert [part.groups.tolist() for part in parts] == [[0]]
+    assert unpack(parts[0]).tokens[:, 0].tolist() == [10, 11]
+    take(parts, np.array([0]))
+    assert parts == []
 
 
 def test_diagnostics_by_value() -> None:

@@ -14,7 +14,7 @@ from ..noise import SCHEDULE, stream
 from ..registry import REQUIRED, SCHEDULES, Entry, did_you_mean, plain_value
 from ..types import InputError
 from .aliases import ALIASES
-from .plan import NO_SWITCHES, LagPlan
+from .plan import END, NO_SWITCHES, LagPlan
 
 SEPARATORS = {"uniform": "-", "periodic": "+"}  # beside the comma, where a range or an offset reads better
 
@@ -92,7 +92,7 @@ def split_schedules(text: str) -> list[str]:
             found.append(part)
         elif not isinstance(plain_value(part), int | float) or _lacks_a_value(last, held):
             found[-1] += f",{part}"
-        elif _takes_another(last, held):
+        elif _takes_too(last, held, part):
             option = list(last.options)[held.count(",") + 1]
             raise InputError(
                 f"lags={text!r}: {part} may be the {option} of {found[-1]!r} or a lag of its own; "
@@ -108,9 +108,14 @@ def _lacks_a_value(entry: Entry, held: str) -> bool:
     return given < list(entry.options.values()).count(REQUIRED)
 
 
-def _takes_another(entry: Entry, held: str) -> bool:
+def _takes_too(entry: Entry, held: str, value: str) -> bool:
     """Whether a further value could belong to it: not where that has a separator of its own, or a name before it."""
-    return entry.name not in SEPARATORS and "=" not in held and held.count(",") + 1 < len(entry.options)
+    if entry.name in SEPARATORS or "=" in held:
+        return False
+    try:
+        return bool(_options(entry, f"{entry.name}:{held},{value}"))
+    except InputError:
+        return False
 
 
 def make_plan(given: str, scene: Scene) -> LagPlan:
@@ -125,7 +130,8 @@ def make_plan(given: str, scene: Scene) -> LagPlan:
     except (ValueError, OverflowError) as error:
         raise InputError(f"lag schedule {given!r}: {error}") from None
     except Exception as error:  # whatever somebody's own schedule raises
-        raise InputError(f"lag schedule {given!r}: {found.entry} failed: {type(error).__name__}: {error}") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"lag schedule {given!r}: {found.entry} failed: {reason}") from error
 
 
 def _parts(entry: Entry, made: Any, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -140,7 +146,7 @@ def _parts(entry: Entry, made: Any, size: tuple[int, int]) -> tuple[np.ndarray, 
     if switches.ndim != 2 or switches.shape[1] != 4 or switches.dtype.kind not in "iu":
         given = f"{switches.dtype} {list(switches.shape)}"
         raise ValueError(f"{entry} has to give switches in whole numbers [N, 4], and gave {given}")
-    outside = ((switches < 0) | (switches[:, :2] >= size).any(1, keepdims=True)).any(1)
+    outside = ((switches < 0) | (switches >= END)).any(1) | (switches[:, :2] >= size).any(1)
     if outside.any():
         row = switches[outside][0].tolist()
         raise ValueError(f"{entry} gave the switch {row}, outside of {size[0]} updates x {size[1]} groups")

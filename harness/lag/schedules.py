@@ -166,7 +166,7 @@ def capacity(
     """
     minibatches = min(minibatches, max(updates, 1))
     batch, batches = groups * minibatches, -(-updates // minibatches)
-    eta = min(eta, batches)  # the same: everything is begun by version 0
+    eta = min(eta, max(batches, 1000))  # far beyond that, whatever a run can take is begun by version 0
     begun_by = np.zeros((batches + eta) * batch, int)  # version, counted in batches, that is current at its start
     times = duration * np.exp(spread * rng.standard_normal(len(begun_by)))
     running: list[tuple[float, int]] = []  # (time at which it is finished, group); groups are numbered as begun

@@ -97,7 +97,7 @@ def _parsed(path: Path, opened: Iterable[str]) -> tuple[str, int, list[list[Grou
             _expect(value.get("format") == FORMAT, where, "format", value.get("format"), repr(FORMAT))
             name, width = value.get("name", 0), value.get("groups", 0)
             _expect(isinstance(name, str), where, "name", name, "text")
-            _expect(_whole(width) and width > 0, where, "groups", width, "a whole number above 0")
+            _expect(_whole(width) and 0 < width < END, where, "groups", width, f"a whole number from 1 to {END - 1}")
         else:
             update = number - 2
             given = value.get("update")

@@ -10,17 +10,14 @@ import numpy as np
 import torch
 
 from .. import store
-from ..types import InputError, Rollouts
-from .collate import Parts
+from ..types import InputError
+from .inbox import Inbox, Waiting
 from .policy import Policy
-
-Inbox = defaultdict[int, Parts]
-"""By the update that will consume it: what has been drawn ahead."""
 
 
 def save(folder: Path, policy: Policy, inbox: Inbox) -> None:
     waiting = {
-        update: [(groups.tolist(), vars(rollouts)) for groups, rollouts in parts] for update, parts in inbox.items()
+        update: [vars(part) | {"groups": part.groups.tolist()} for part in parts] for update, parts in inbox.items()
     }
     state = {"policy": policy.state(), "inbox": waiting}
     store.write_atomically(folder / store.CHECKPOINT, lambda path: _save(state, path))
@@ -39,7 +36,7 @@ def restore(folder: Path, policy: Policy) -> Inbox:
         state = _load(path)
         policy.restore(state["policy"])
         for update, parts in state["inbox"].items():
-            inbox[update] = [(np.asarray(groups), Rollouts(**rollouts)) for groups, rollouts in parts]
+            inbox[update] = [Waiting(**part | {"groups": np.asarray(part["groups"])}) for part in parts]
     store.keep_lines(folder / store.METRICS, policy.version)
     store.keep_lines(folder / store.TRACE, policy.version + 1)
     return inbox

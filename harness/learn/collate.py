@@ -1,8 +1,7 @@
-"""Rollouts from several policy versions to the one batch of an update. Row p * G + g is sample g of group p."""
+"""Rollouts to the one batch of an update, and the proof of who drew them. Row p * G + g is sample g of group p."""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,54 +10,9 @@ from ..lag import LagPlan
 from ..lag.trace import Group, encoded
 from ..types import Batch, Rollouts
 
-Parts = list[tuple[np.ndarray, Rollouts]]
-"""What has been drawn for one update: groups and their rollouts."""
-
 
 class LagMismatch(RuntimeError):
     """A token does not come from the policy version that the plan assigns to it."""
-
-
-def assemble(parts: Parts) -> tuple[np.ndarray, Rollouts]:
-    """Parts of one update as one, in the order of the groups: their indices [P] and their rollouts."""
-    groups = np.concatenate([indices for indices, _ in parts])  # [P]
-    order = np.argsort(groups, kind="stable")
-    prompts = [prompt for _, rollouts in parts for prompt in rollouts.prompts]
-    width = max(rollouts.tokens.shape[1] for _, rollouts in parts)
-
-    def joined(name: str) -> Tensor:
-        return torch.cat([_widen(getattr(rollouts, name), width) for _, rollouts in parts])
-
-    whole = Rollouts(
-        prompts=tuple(prompts),
-        tokens=joined("tokens"),
-        mask=joined("mask"),
-        behavior_logprobs=joined("behavior_logprobs"),
-        versions=joined("versions"),
-        stopped=torch.cat([rollouts.stopped for _, rollouts in parts]),
-    )
-    return groups[order], select(whole, order)
-
-
-def select(rollouts: Rollouts, places: np.ndarray) -> Rollouts:
-    """The groups at these places, in this order."""
-    samples = rollouts.group_size
-    rows = torch.from_numpy((places[:, None] * samples + np.arange(samples)).ravel())  # [B]
-    tensors = {name: value[rows] for name, value in vars(rollouts).items() if isinstance(value, Tensor)}
-    return Rollouts(prompts=tuple(rollouts.prompts[i] for i in places), **tensors)
-
-
-def take(parts: Parts, groups: np.ndarray) -> Rollouts:
-    """Take the rollouts of these groups out of `parts`, in this order; the others stay."""
-    held, rollouts = assemble(parts)
-    taken = select(rollouts, np.searchsorted(held, groups))
-    others = np.flatnonzero(~np.isin(held, groups))
-    parts[:] = [(held[others], select(rollouts, others))] if len(others) else []
-    return taken
-
-
-def _widen(values: Tensor, width: int) -> Tensor:
-    return torch.nn.functional.pad(values, (0, width - values.shape[1]))
 
 
 def groups_of(rollouts: Rollouts) -> Tensor:

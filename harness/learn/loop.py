@@ -27,8 +27,9 @@ from ..verify import Verifier
 from . import checkpoint
 from .advantages import make_advantage
 from .aggregate import make_aggregate, reduced, reduced_by_sign
-from .collate import Parts, assemble, collate, groups_of, prompts_digest, realized_versions, require_planned, take
+from .collate import collate, groups_of, prompts_digest, realized_versions, require_planned
 from .diagnostics import measure
+from .inbox import Waiting, assemble, pack, take
 from .policy import Forward, Policy, sequences
 
 
@@ -77,7 +78,7 @@ def train(
         yield row
 
 
-def draw(trainer: Trainer, segments: Segments, waiting: Parts) -> None:
+def draw(trainer: Trainer, segments: Segments, waiting: list[Waiting]) -> None:
     """Begin responses with the current policy, or continue those that `waiting` holds the beginnings of."""
     fresh = segments.starts == 0
     for these in (fresh, ~fresh):
@@ -85,7 +86,7 @@ def draw(trainer: Trainer, segments: Segments, waiting: Parts) -> None:
         if not len(groups):
             continue
         begun = None if these is fresh else take(waiting, groups)
-        waiting.append((groups, generate(trainer, segments.update, groups, ends, begun)))
+        waiting.append(pack(groups, generate(trainer, segments.update, groups, ends, begun)))
 
 
 def generate(

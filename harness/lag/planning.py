@@ -110,7 +110,7 @@ def _lacks_a_value(entry: Entry, held: str) -> bool:
 
 def _takes_too(entry: Entry, held: str, value: str) -> bool:
     """Whether a further value could belong to it: not where that has a separator of its own, or a name before it."""
-    if entry.name in SEPARATORS or "=" in held:
+    if entry.name in SEPARATORS or "=" in held or held.count(",") + 1 >= len(entry.options):
         return False
     try:
         return bool(_options(entry, f"{entry.name}:{held},{value}"))
@@ -146,7 +146,7 @@ def _parts(entry: Entry, made: Any, size: tuple[int, int]) -> tuple[np.ndarray, 
     if switches.ndim != 2 or switches.shape[1] != 4 or switches.dtype.kind not in "iu":
         given = f"{switches.dtype} {list(switches.shape)}"
         raise ValueError(f"{entry} has to give switches in whole numbers [N, 4], and gave {given}")
-    outside = ((switches < 0) | (switches >= END)).any(1) | (switches[:, :2] >= size).any(1)
+    outside = (switches < 0).any(1) | (switches[:, :3] >= [*size, END]).any(1)
     if outside.any():
         row = switches[outside][0].tolist()
         raise ValueError(f"{entry} gave the switch {row}, outside of {size[0]} updates x {size[1]} groups")

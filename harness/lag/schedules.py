@@ -228,7 +228,7 @@ def in_flight(
 
     Source: PipelineRL (arXiv 2509.19128), AReaL's interruptible generation (arXiv 2505.24298), prime-rl's policy spans
     """
-    token = np.arange(tokens)
+    token, span = np.arange(tokens), min(span, tokens * updates)  # beyond that, all is version 0
     age = np.maximum(span - token // stride, 0) if stride else span - token * (span + 1) // tokens  # [T]
     switch = np.flatnonzero(np.diff(age)) + 1  # tokens at which the next version takes over
     update, group, which = np.indices((updates, groups, len(switch))).reshape(3, -1)

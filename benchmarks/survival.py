@@ -34,19 +34,27 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*SUITE, "--results", str(folder)], start_new_session=True, **quiet)
 
 
+def updates_made(folder: Path) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in folder.glob("*/metrics.jsonl"))
+
+
 def kill_at_a_random_moment(folder: Path, rng: random.Random, whole_group: bool) -> bool:
-    """False where the suite came to its end before."""
-    process = start(folder)
-    try:
-        process.wait(rng.uniform(2.0, 12.0))
-    except subprocess.TimeoutExpired:
-        if whole_group:
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-        process.wait()
-        return True
-    return False
+    """Some updates after the start, so that no kill falls on a suite that does nothing yet.
+
+    False where the suite came to its end before.
+    """
+    process, target = start(folder), updates_made(folder) + rng.randint(5, 120)
+    while process.poll() is None and updates_made(folder) < target:
+        time.sleep(0.01)
+    time.sleep(rng.uniform(0, 0.3))
+    if process.poll() is not None:
+        return False
+    if whole_group:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
+    return True
 
 
 def main(kills: int, seed: int) -> None:
@@ -61,7 +69,7 @@ def main(kills: int, seed: int) -> None:
         while done < kills and kill_at_a_random_moment(cut, rng, whole_group=done % 2 == 0):
             done += 1
             finished = len(list(cut.glob("*/result.json")))
-            print(f"kill {done}: {finished} cells finished", flush=True)
+            print(f"kill {done}: {finished} cells finished, {updates_made(cut)} updates written", flush=True)
         code = start(cut).wait()
         same = code == 0 and outcome(cut) == outcome(whole)
         print(f"{done} kills, then to the end: weights and tables {'identical' if same else 'DIFFER'}")

@@ -420,5 +420,6 @@ def main() -> None:
     except OSError as error:
         if not is_unwritable(error):
             raise
-        print(f"error: cannot write {error.filename or ''}: {error.strerror}; make room, try again", file=sys.stderr)
+        where = f"cannot write to {error.filename}" if error.filename else "cannot write"
+        print(f"error: {where}: {error.strerror or error}; make room there, then try again", file=sys.stderr)
         sys.exit(2)

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -144,7 +144,13 @@ class Run(Settings):
         if self.objective is None:
             return "base"
         axes = (self.lag,) if self.mismatch == NO_MISMATCH else (self.lag, self.mismatch)
-        return "-".join([self.objective, *(re.sub(r"[^\w.+-]", "-", axis) for axis in axes), f"seed{self.seed}"])
+        return "-".join([self.objective, *map(_in_a_path, axes), f"seed{self.seed}"])
+
+
+def _in_a_path(axis: str) -> str:
+    """A schedule or mismatch as part of a folder's name; a long one, of a trace, by its end and its digest."""
+    name = re.sub(r"[^\w.+-]", "-", axis)
+    return name if len(name) <= 80 else f"{name[-60:]}-{digest_of(axis)[:8]}"
 
 
 def _as_list(value: Any) -> Any:
@@ -154,10 +160,23 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, int) else value
 
 
-def _lags(value: Any) -> Any:
-    """A whole number k stands for constant:k."""
-    lags = split_schedules(value) if isinstance(value, str) else _as_list(value)
-    return [f"constant:{lag}" if str(lag).isdecimal() else lag for lag in lags] if isinstance(lags, list) else lags
+def _as_texts(value: Any) -> Any:
+    """The same, of what is written as text even where it looks like a number."""
+    values = _as_list([value] if isinstance(value, bool | float) else value)
+    return [value if isinstance(value, str) else str(value).lower() for value in values]
+
+
+def _as_schedules(value: Any) -> Any:
+    return split_schedules(value) if isinstance(value, str) else _as_texts(value)
+
+
+def _require_different(key: str, given: Sequence[Any], meant: Sequence[Any]) -> None:
+    """No value twice, however it is written."""
+    for i, meaning in enumerate(meant):
+        value, other = given[i], given[list(meant).index(meaning)]
+        if list(meant).index(meaning) < i:
+            same = f"{value} twice" if value == other else f"{other} and {value}, which are the same"
+            raise PydanticCustomError("twice", f"{key} holds {same}")
 
 
 class Suite(Settings):
@@ -165,11 +184,11 @@ class Suite(Settings):
 
     name: str
     description: str = ""
-    objectives: Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
+    objectives: Annotated[tuple[str, ...], BeforeValidator(_as_texts), Field(min_length=1)]
     """`lagbench list objectives`; all stands for every registered one."""
-    lags: Annotated[tuple[str, ...], BeforeValidator(_lags), Field(min_length=1)]
+    lags: Annotated[tuple[str, ...], BeforeValidator(_as_schedules), Field(min_length=1)]
     """Lag schedules, or other systems' settings: `lagbench lag list`; a whole number k stands for constant:k."""
-    mismatch: Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)] = (NO_MISMATCH,)
+    mismatch: Annotated[tuple[str, ...], BeforeValidator(_as_texts), Field(min_length=1)] = (NO_MISMATCH,)
     """What disturbs the sampler unknown to the learner: none, logit_noise:SIGMA, temperature:T, top_p:P, bf16."""
     seeds: Annotated[tuple[Seed, ...], BeforeValidator(_as_list), Field(min_length=1)] = (0,)
     hyperparameters: dict[str, dict[str, Any]] = {}
@@ -179,15 +198,9 @@ class Suite(Settings):
     def _no_cell_twice(self) -> Self:
         texts = [resolve(lag).text for lag in self.lags]
         canonical = ["constant:0" if lag == "sync" else lag for lag in texts]
-        for key, values in (
-            ("objectives", self.objectives),
-            ("lags", canonical),
-            ("mismatch", self.mismatch),
-            ("seeds", self.seeds),
-        ):
-            twice = sorted({str(value) for value in values if list(values).count(value) > 1})
-            if twice:
-                raise PydanticCustomError("twice", f"{key} holds {', '.join(twice)} twice (sync is constant:0)")
+        for key, values in (("objectives", self.objectives), ("mismatch", self.mismatch), ("seeds", self.seeds)):
+            _require_different(key, values, values)
+        _require_different("lags", self.lags, canonical)
         return self
 
     def settings(self) -> dict[str, Any]:

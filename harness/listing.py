@@ -11,7 +11,7 @@ from pydantic_core import to_jsonable_python
 
 from .config import CollapseRules, Suite, load_suite, packaged_suites
 from .lag import resolve
-from .lag.aliases import ALIASES
+from .lag.aliases import ALIASES, BOUNDS
 from .lag.planning import form
 from .registry import OBJECTIVES, REQUIRED, SCHEDULES, TASKS, Entry
 
@@ -82,8 +82,7 @@ def _remarks(entry: Entry) -> str:
 
 def _resolved(alias: Entry) -> dict[str, str]:
     example = _example(alias)
-    bound = "soft" if alias.description.startswith("Soft") else "hard"
-    return {"example": example, "stands_for": resolve(example).text, "bound": bound}
+    return {"example": example, "stands_for": resolve(example).text, "bound": BOUNDS[alias.name]}
 
 
 def _example(entry: Entry) -> str:

@@ -38,13 +38,14 @@ RUN, ENVIRONMENT, PLAN = "run.json", "environment.json", "plan.json"
 TRACE, METRICS = "trace.jsonl", "metrics.jsonl"
 CHECKPOINT, ATTEMPTS, MODEL, RESULT, FAILED = "checkpoint.pt", "attempts.jsonl", "model", "result.json", "failed.json"
 PROBE = "probe.json"
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM)
 COMMANDS, BEGINNINGS, GATES = "commands.jsonl", "beginnings", "gates.json"
 REPORT, LOCK = "report", ".lock"
 
 
 def is_unwritable(error: BaseException) -> bool:
-    """Whether the disk stopped a write: full, over quota, read-only; libraries often tell it in words only."""
-    return any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG))
+    """Whether a write was stopped: disk full, over quota, read-only, no permission. Some libraries tell it in words."""
+    return any(os.strerror(code) in str(error) for code in UNWRITABLE)
 
 
 def seed_file(seed: int) -> str:
@@ -66,6 +67,14 @@ def write_atomically(path: Path, write: Callable[[Path], object], mark: str = ""
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def save_tensors(value: Any, path: Path) -> None:
+    """Write `value` as torch does."""
+    import torch
+
+    with path.open("wb") as file:  # given a path, torch would not say that the disk is full
+        torch.save(value, file)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -96,14 +105,22 @@ def write_lines(path: Path, values: Iterable[Any]) -> None:
 
 
 def read_lines(path: Path) -> list[Any]:
-    """The values of a JSON-lines file; empty where there is no such file."""
-    if not path.exists():
-        return []
-    with path.open() as file:
-        return [json.loads(line) for line in file]
+    """The values of a JSON-lines file; empty where there is no such file. A damaged line is an InputError."""
+    values = []
+    for number, line in enumerate(path.read_text(errors="replace").splitlines() if path.exists() else [], 1):
+        try:
+            values.append(json.loads(line))
+        except ValueError as error:
+            raise InputError(f"{path}, line {number}: damaged ({error}); run the suite again") from None
+    return values
 
 
 def keep_lines(path: Path, count: int) -> None:
     """Cut a JSON-lines file back to its first `count` lines; what a kill tore is behind them."""
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    write_text(path, "".join(lines[:count]))
+    kept = first_lines(path, count)
+    write_atomically(path, lambda temporary: temporary.write_bytes(kept))
+
+
+def first_lines(path: Path, count: int) -> bytes:
+    """The first lines of a file, as they are; none where there is no such file."""
+    return b"".join(path.read_bytes().splitlines(keepends=True)[:count]) if path.exists() else b""

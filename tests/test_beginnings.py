@@ -1,5 +1,6 @@
 """What the initial policy draws is shared between cells, and nothing else is."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,3 +101,19 @@ def test_lengths_are_measured_once_and_order_the_lags(run, tmp_path: Path) -> No
     assert (np.diff(lag[np.argsort(lengths[-1], kind="stable")]) >= 0).all() and lag.max() > lag.min()
     written = path.stat().st_mtime_ns
     assert plan().plan.digest == first.plan.digest and path.stat().st_mtime_ns == written
+
+
+def test_two_writers_do_not_disturb_each_other(tmp_path: Path) -> None:
+    def write(start: int) -> None:
+        shared = Beginnings(tmp_path, "same")
+        for i in range(300):
+            assert shared(lambda: {"value": torch.ones(50)}, (start + i) % 400)["value"].sum() == 50
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(0, 400, 100)))
+
+
+def test_without_room_nothing_is_kept_and_nothing_fails(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way of the folder")
+    shared = Beginnings(tmp_path / "file" / "beginnings", "same")
+    assert shared(lambda: {"value": torch.ones(1)}, 1)["value"] == 1

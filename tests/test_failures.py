@@ -106,7 +106,7 @@ def open_files(process: Path) -> list[str]:
         (("run", "gsm8k", "data=missing/folder", "model=tiny"), "data=missing/folder: no such folder"),
         (("run", "quick", "objectives=ppo"), "unknown objective 'ppo'"),
         (("run", "quick", "seeds=0,0"), "seeds holds 0 twice"),
-        (("run", "quick", "lags=sync,0"), "lags holds constant:0 twice (sync is constant:0)"),
+        (("run", "quick", "lags=sync,0"), "lags holds sync and 0, which are the same"),
         (("run", "quick", "lags=constant:99999999999999999999"), "lag schedule 'constant:99999999999999999999'"),
         (("run", "quick", "adam_betas=[0.9, 1.5]"), "adam_betas.1=1.5 is not valid"),
         (("run", "quick", "hyperparameters.spo.neg_scale=2020-01-01"), "spo: neg_scale="),

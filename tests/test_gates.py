@@ -14,7 +14,8 @@ from lagbench.harness.config import load_suite
 from lagbench.harness.learn.loop import generate
 from lagbench.harness.report.comparison import compare
 from lagbench.harness.report.gates import gates
-from lagbench.harness.sweep import gates as proofs
+from lagbench.harness.report.tables import to_json
+from lagbench.harness.sweep import proofs
 from lagbench.harness.sweep.expand import cells
 
 SUITE = ("quick", "objectives=asympo,grpo", "lags=0,in_flight:2", "updates=4", *SMALL)
@@ -68,6 +69,29 @@ def test_a_failed_gate_marks_the_result_and_the_exit_code(copied: Path, lagbench
     assert all(cell["gates"] == "FAILED" for cell in found["cells"])
 
 
+def test_a_missing_trace_is_no_proof(copied: Path) -> None:
+    (copied / "grpo-constant-0-seed0" / store.TRACE).unlink()
+    assert [problem.partition(":")[0] for problem in failed(copied)] == ["lag", "groups"]
+
+
+def test_a_failed_proof_shuts_the_gate_whatever_its_name(copied: Path) -> None:
+    held = store.read_json(copied / store.GATES)
+    store.write_json(copied / store.GATES, held | {"gates": [{"name": "new", "passed": False, "detail": "why"}]})
+    assert failed(copied) == ["new: why"] and not compare(copied).valid
+    store.write_json(copied / store.GATES, {"torn": 1})
+    assert failed(copied)[0].endswith("is damaged; delete it and run the suite again")
+
+
+def test_proofs_of_unchanged_cells_are_not_run_again(copied: Path) -> None:
+    said: list[str] = []
+    before = (copied / store.GATES).read_bytes()
+    proofs.prove(RUNS, copied, said.append)
+    assert said == [] and (copied / store.GATES).read_bytes() == before
+    store.write_json(copied / store.GATES, store.read_json(copied / store.GATES) | {"cells": {}})
+    proofs.prove(RUNS, copied, said.append)
+    assert said == ["proving lag-0 parity and determinism"] and (copied / store.GATES).read_bytes() == before
+
+
 def test_other_prompts_are_noticed(copied: Path) -> None:
     change_line(copied / "grpo-constant-0-seed0" / store.METRICS, 2, prompts="0" * 16)
     (problem,) = failed(copied)
@@ -89,36 +113,46 @@ def test_without_the_proofs_the_gates_are_not_run(copied: Path) -> None:
     (copied / store.GATES).unlink()
     found = gates(copied)
     assert [gate.passed for gate in found] == [None, None, True, True, True]
+    assert to_json(compare(copied))["cells"][0]["gates"] == "not all run"
     assert compare(copied).valid and str(found[0]).startswith("not run: lag-0 parity")
 
 
 def test_parity_fails_if_the_loops_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     run = RUNS[1]
-    assert proofs.lag_0_parity(run)["passed"] is True
+    assert proofs.lag_0_parity(run).passed is True
 
     def shifted(trainer, update: int, groups: np.ndarray):
         return generate(trainer, update, groups[::-1].copy())
 
     monkeypatch.setattr(proofs, "generate", shifted)
     found = proofs.lag_0_parity(run)
-    assert found["passed"] is False and found["detail"].startswith("weights ")
+    assert found.passed is False and found.detail.startswith("update 0: ")
+
+
+def test_parity_shows_without_any_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Responses of one token are all wrong: weights cannot tell the loops apart, measurements can."""
+    run = RUNS[1].model_copy(update={"max_tokens": 1})
+    monkeypatch.setattr(
+        proofs, "generate", lambda trainer, update, groups: generate(trainer, update, groups[::-1].copy())
+    )
+    assert proofs.lag_0_parity(run).passed is False
 
 
 def test_determinism_fails_if_a_cell_measured_something_else(copied: Path) -> None:
     run = next(run for run in RUNS if run.name == "asympo-in_flight-2-seed0")
     folder = copied / run.name
-    assert proofs.determinism(run, folder)["passed"] is True
+    assert proofs.determinism(run, folder).passed is True
     loss = store.read_lines(folder / store.METRICS)[1]["loss"]
     change_line(folder / store.METRICS, 1, loss=float(np.nextafter(loss, 1)))
     found = proofs.determinism(run, folder)
-    assert found["passed"] is False and found["detail"].startswith("update 1: loss was ")
+    assert found.passed is False and found.detail.startswith("update 1: loss is ")
 
 
 def test_a_proof_that_breaks_down_is_a_failed_gate(copied: Path) -> None:
     run = RUNS[1]
     (copied / run.name / store.METRICS).write_text("torn")
     found = proofs.determinism(run, copied / run.name)
-    assert found["passed"] is False and found["detail"].startswith("JSONDecodeError")
+    assert found.passed is False and "metrics.jsonl, line 1: damaged" in found.detail
 
 
 def test_a_trace_replays_for_another_objective_and_a_changed_one_is_refused(

@@ -87,11 +87,11 @@ def interrupted(run, tmp_path: Path) -> Path:
     [
         ("checkpoint.pt", truncate, "checkpoint.pt: BadZipFile: "),
         ("checkpoint.pt", flip, "checkpoint.pt: "),
-        ("metrics.jsonl", lambda path: store.keep_lines(path, 2), "metrics.jsonl: ends before update 2, "),
-        ("metrics.jsonl", truncate, "metrics.jsonl: "),
-        ("trace.jsonl", Path.unlink, "trace.jsonl: ends before update 0, the checkpoint is at 3"),
-        ("trace.jsonl", lambda path: path.write_text(path.read_text().replace('"update": 1', '"update": 7')),
-         "trace.jsonl: line 3 is not that of update 1"),
+        ("metrics.jsonl", lambda path: store.keep_lines(path, 2), "metrics.jsonl or trace.jsonl: not what the cell had"),
+        ("metrics.jsonl", flip, "metrics.jsonl or trace.jsonl: "),
+        ("trace.jsonl", Path.unlink, "metrics.jsonl or trace.jsonl: "),
+        ("trace.jsonl", lambda path: path.write_text(path.read_text().replace("in_flight:2", "in_flight:3")),
+         "metrics.jsonl or trace.jsonl: "),
     ],
 )  # fmt: skip
 def test_damage_of_an_interrupted_cell_is_named(interrupted: Path, name: str, harm, problem: str) -> None:
@@ -100,10 +100,21 @@ def test_damage_of_an_interrupted_cell_is_named(interrupted: Path, name: str, ha
     assert (damage(interrupted) or "").startswith(problem)
 
 
-def test_a_torn_last_line_is_no_damage(interrupted: Path) -> None:
-    with (interrupted / "metrics.jsonl").open("a") as file:
-        file.write('{"update": 3, "los')
+def test_a_torn_last_line_is_no_damage(interrupted: Path, run) -> None:
+    with (interrupted / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"update": 3, "los\xff')
     assert damage(interrupted) is None
+    trainer = assemble_trainer(run(lag="in_flight:2"), CHAIN, Verifier(CHAIN))
+    assert [row["update"] for row in train(trainer, OBJECTIVES.get("policy_gradient"), interrupted)] == [3, 4]
+
+
+def test_what_others_put_into_a_folder_or_remove_for_room_is_no_damage(copied: Path) -> None:
+    cell = copied / "grpo-constant-2-seed0"
+    (cell / "model" / ".DS_Store").write_text("")
+    (cell / "model" / "gguf").mkdir()
+    assert damage(cell) is None
+    shutil.rmtree(cell / "model")
+    assert damage(cell) is None
 
 
 def test_a_full_disk_is_one_line_and_what_is_finished_stays(finished: Path, lagbench, tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import torch
 from lagbench.harness import store
 from lagbench.harness.lag import LagPlan, Scene, make_plan
 from lagbench.harness.lag.plan import END
-from lagbench.harness.lag.trace import lines, read_trace
+from lagbench.harness.lag.trace import as_group, lines, read_trace
 from lagbench.harness.learn.advantages import group_mean_std
 from lagbench.harness.learn.aggregate import seq_mean_token_mean
-from lagbench.harness.learn.collate import LagMismatch, require_planned
+from lagbench.harness.learn.collate import LagMismatch, realized_versions, require_planned
 from lagbench.harness.learn.loop import Trainer, generate, grade, learn, train
 from lagbench.harness.learn.policy import sequences
 from lagbench.harness.noise import TRAINING, Noise
@@ -245,7 +245,7 @@ def test_every_schedule_is_carried_out_as_planned(run, tmp_path: Path, lag: str)
     trainer = assemble_trainer(run(lag=lag.format(recorded)), CHAIN, Verifier(CHAIN))
     rows = list(train(trainer, OBJECTIVES.get("spo"), tmp_path))
     assert read_trace(tmp_path / store.TRACE).digest == trainer.plan.digest
-    assert [row["lag_max"] for row in rows] <= trainer.plan.lag.max(1).tolist()
+    assert all(row["lag_max"] == most for row, most in zip(rows, trainer.plan.lag.max(1), strict=True))
     if lag.startswith("trace"):
         assert trainer.plan.digest == mixed.digest
 
@@ -270,6 +270,20 @@ def test_a_token_from_the_wrong_version_is_caught(run) -> None:
     rollouts.versions[5, 1] = 1
     with pytest.raises(LagMismatch, match="response 5, token 1: drawn by version 1, planned 2; 1 tokens differ"):
         require_planned(trainer.plan, 3, rollouts)
+
+
+def test_the_trace_holds_what_the_stamps_say(run) -> None:
+    """Not what was planned: a sampler that ignores where a version ends would show."""
+    trainer = assemble_trainer(run(lag="in_flight:2,2"), CHAIN, Verifier(CHAIN))
+    rollouts = generate(trainer, 4, np.arange(4))  # all by version 0
+    longest = rollouts.mask.sum(1).view(4, 4).max(1).values.tolist()
+    written = realized_versions(trainer.plan, 4, rollouts)
+    planned = [[2, 3], [4, 4]]  # the switches of in_flight:2,2 in update 4: (token, version)
+    for group, length in zip(written, longest, strict=True):
+        beyond = [switch for switch in planned if switch[0] >= length]
+        assert group == as_group(0, beyond)
+    with pytest.raises(LagMismatch, match="drawn by version 0, planned 2"):
+        require_planned(trainer.plan, 4, rollouts)
 
 
 def test_nothing_waits_at_the_end(run, tmp_path: Path) -> None:

@@ -23,8 +23,9 @@ from lagbench.harness.verify import Verifier
 CHAIN = load_task("chain", {})
 
 
-def test_resuming_inside_the_loop_is_exact(run, tmp_path: Path) -> None:
-    settings = run(objective="asympo", lag="constant:3", updates=8)
+@pytest.mark.parametrize("lag", ["constant:3", "in_flight:3,2"])  # in flight, half-written responses wait, too
+def test_resuming_inside_the_loop_is_exact(run, tmp_path: Path, lag: str) -> None:
+    settings = run(objective="asympo", lag=lag, updates=8)
 
     def trainer():
         return assemble_trainer(settings, CHAIN, Verifier(CHAIN))

@@ -56,10 +56,12 @@ class Resolved:
 
 
 def resolve(given: str) -> Resolved:
-    """A schedule or alias with its options, checked; an InputError names what is wrong."""
+    """A schedule or alias with its options, checked; an InputError names what is wrong. A number k is constant:k."""
     entries = SCHEDULES.all()
     for name in entries.keys() & ALIASES.keys():
         raise InputError(f"the lag schedule {entries[name]} has the name of another system's setting; rename it")
+    if given.strip().isdecimal():
+        return resolve(f"constant:{given.strip()}")
     name = given.partition(":")[0].strip()
     if name in ALIASES:
         alias = ALIASES[name]
@@ -77,26 +79,29 @@ def resolve(given: str) -> Resolved:
 def split_schedules(text: str) -> list[str]:
     """Several schedules in one text, with commas between them and within them: "0,burst:16,16,window:8,oldest".
 
-    A name of a schedule or an alias begins the next one, and so does a number where the last one is complete. A number
-    that could be either is an InputError.
+    A name of a schedule or an alias begins the next one, and so does a number where the last one can take no more. A
+    number that could be either is an InputError. With a semicolon anywhere, semicolons alone part schedules.
 
     >>> split_schedules("0,burst:16,16,8,window:8,oldest,capacity:4,spread=0,uniform:0-16,16")
     ['0', 'burst:16,16', '8', 'window:8,oldest', 'capacity:4,spread=0', 'uniform:0-16', '16']
+    >>> split_schedules("areal:4,2;16")
+    ['areal:4,2', '16']
     """
+    if ";" in text:
+        return [part.strip() for part in text.split(";") if part.strip()]
     entries = {**SCHEDULES.all(), **ALIASES}
     found: list[str] = []
     for part in (part.strip() for part in text.split(",")):
         name, colon, held = found[-1].partition(":") if found else ("", "", "")
         last = entries.get(name.strip()) if colon else None
-        if last is None or part.partition(":")[0].strip() in entries:
+        if last is None or ":" in part or part in entries:
             found.append(part)
         elif not isinstance(plain_value(part), int | float) or _lacks_a_value(last, held):
             found[-1] += f",{part}"
         elif _takes_too(last, held, part):
-            option = list(last.options)[held.count(",") + 1]
             raise InputError(
-                f"lags={text!r}: {part} may be the {option} of {found[-1]!r} or a lag of its own; "
-                f"write {option}={part} or constant:{part}"
+                f"lags={text!r}: {part} may belong to {found[-1]!r} or be a lag of its own; put semicolons between "
+                f"lags, as in '{found[-1]};{part}' or '{found[-1]},{part};'"
             )
         else:
             found.append(part)
@@ -109,9 +114,11 @@ def _lacks_a_value(entry: Entry, held: str) -> bool:
 
 
 def _takes_too(entry: Entry, held: str, value: str) -> bool:
-    """Whether a further value could belong to it: not where that has a separator of its own, or a name before it."""
-    if entry.name in SEPARATORS or "=" in held or held.count(",") + 1 >= len(entry.options):
+    """Whether a further value could belong to it: not where that has a separator of its own."""
+    if entry.name in SEPARATORS or held.count(",") + 1 >= len(entry.options):
         return False
+    if "=" in held:
+        return True
     try:
         return bool(_options(entry, f"{entry.name}:{held},{value}"))
     except InputError:

@@ -41,11 +41,17 @@ def encoded(plan: LagPlan, update: int) -> list[Group]:
     groups: list[Group] = plan.source[update].tolist()
     mine = plan.switches[plan.switches[:, 0] == update]
     for group in np.unique(mine[:, 1]).tolist():
-        _, _, tokens, versions = mine[mine[:, 1] == group].T
-        lengths = np.diff(tokens, prepend=0).tolist()
-        runs = zip([int(plan.source[update, group]), *versions.tolist()], [*lengths, None], strict=True)
-        groups[group] = [list(run) for run in runs]
+        groups[group] = as_group(int(plan.source[update, group]), mine[mine[:, 1] == group][:, 2:].tolist())
     return groups
+
+
+def as_group(source: int, switches: list[list[int]]) -> Group:
+    """A group as it is written: the version that begins it, and [token, version] of what takes over."""
+    if not switches:
+        return source
+    tokens = [0, *(token for token, _ in switches)]
+    lengths = [*np.diff(tokens).tolist(), None]
+    return [list(run) for run in zip([source, *(version for _, version in switches)], lengths, strict=True)]
 
 
 def read_trace(file: str | Path, updates: int | None = None, groups: int | None = None) -> LagPlan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,21 @@ from ..types import InputError
 from .inbox import Inbox, Waiting
 from .policy import Policy
 
+LINES = {store.METRICS: 0, store.TRACE: 1}  # lines that are there before any update
+
 
 def save(folder: Path, policy: Policy, inbox: Inbox) -> None:
     waiting = {
         update: [vars(part) | {"groups": part.groups.tolist()} for part in parts] for update, parts in inbox.items()
     }
-    state = {"policy": policy.state(), "inbox": waiting}
-    store.write_atomically(folder / store.CHECKPOINT, lambda path: _save(state, path))
+    state = {"policy": policy.state(), "inbox": waiting, "lines": lines_digest(folder, policy.version)}
+    store.write_atomically(folder / store.CHECKPOINT, lambda path: store.save_tensors(state, path))
 
 
-def _save(state: dict[str, Any], path: Path) -> None:
-    with path.open("wb") as file:  # given a path, torch would not say that the disk is full
-        torch.save(state, file)
+def lines_digest(folder: Path, version: int) -> str:
+    """sha256 over the lines of metrics and trace that belong to the updates before `version`."""
+    kept = {name: store.first_lines(folder / name, version + extra) for name, extra in LINES.items()}
+    return hashlib.sha256(b"".join(kept.values())).hexdigest()
 
 
 def restore(folder: Path, policy: Policy) -> Inbox:
@@ -37,8 +41,8 @@ def restore(folder: Path, policy: Policy) -> Inbox:
         policy.restore(state["policy"])
         for update, parts in state["inbox"].items():
             inbox[update] = [Waiting(**part | {"groups": np.asarray(part["groups"])}) for part in parts]
-    store.keep_lines(folder / store.METRICS, policy.version)
-    store.keep_lines(folder / store.TRACE, policy.version + 1)
+    for name, extra in LINES.items():
+        store.keep_lines(folder / name, policy.version + extra)
     return inbox
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..config import digest_of
 from ..lag import LagPlan
-from ..lag.trace import Group, encoded
+from ..lag.trace import Group, as_group
 from ..types import Batch, Rollouts
 
 
@@ -39,14 +39,22 @@ def _planned(plan: LagPlan, update: int, rollouts: Rollouts) -> Tensor:
 
 
 def realized_versions(plan: LagPlan, update: int, rollouts: Rollouts) -> list[Group]:
-    """The versions of every group as a trace writes them, after `require_planned`: from the stamps of the tokens.
+    """The versions of every group as a trace writes them, from the stamps of its longest response.
 
-    Where a group was generated in flight, also the switches that no response was long enough to reach: whoever replays
-    the trace may write longer ones.
+    Where the plan has further switches that no response was long enough to reach, they follow: whoever replays the
+    trace may write longer ones.
     """
-    stamped = rollouts.versions[:: rollouts.group_size, 0].tolist()  # every response has a first token
-    planned = encoded(plan, update)
-    return [found if isinstance(group, int) else group for found, group in zip(stamped, planned, strict=True)]
+    lengths = rollouts.mask.sum(1).view(-1, rollouts.group_size)  # [P, G]
+    longest = lengths.argmax(1) + rollouts.group_size * torch.arange(len(lengths))  # [P] rows
+    planned = plan.switches[plan.switches[:, 0] == update]
+    groups = []
+    for group, (row, length) in enumerate(zip(longest.tolist(), lengths.max(1).values.tolist(), strict=True)):
+        stamps = rollouts.versions[row, :length]
+        changes = (stamps.diff() != 0).nonzero().squeeze(-1) + 1
+        reached = torch.stack([changes, stamps[changes]], 1).tolist()
+        beyond = planned[(planned[:, 1] == group) & (planned[:, 2] >= length)][:, 2:].tolist()
+        groups.append(as_group(int(stamps[0]), reached + beyond))
+    return groups
 
 
 def prompts_digest(rollouts: Rollouts) -> str:

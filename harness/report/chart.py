@@ -56,6 +56,8 @@ def pass_at_1_against_lag(comparison: Comparison, path: Path) -> None:
         panels[0, 1].set_xlabel("other schedules")
     if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside upper center", ncols=min(len(names), 5), frameon=False, fontsize=8.5)
+    if not comparison.valid:
+        figure.suptitle("NOT VALID: a gate has failed", color="#D55E00")
     figure.savefig(path, format="png", metadata={"Software": None})
     plt.close(figure)
 

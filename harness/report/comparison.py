@@ -14,8 +14,9 @@ from .. import store
 from ..config import NO_MISMATCH, CollapseRules
 from ..evaluate.collapse import Collapse, find_collapse
 from ..evaluate.passk import Estimate, mean_interval
+from ..gate import Gate
 from ..types import Conventions, InputError
-from .gates import Gate, gates
+from .gates import gates
 
 BEHAVIOR_FIELDS = ("behavior_logprobs", "proximal_logprobs")  # what a current-policy-only objective does without
 

@@ -55,8 +55,14 @@ def _record(row: Row, comparison: Comparison) -> dict[str, Any]:
         "reasons": list(row.reasons),
         **row.conventions,
         **{f"paper_{key}": value for key, value in row.paper.items()},
-        "gates": "ok" if comparison.valid else "FAILED",
+        "gates": _gates(comparison),
     }
+
+
+def _gates(comparison: Comparison) -> str:
+    if not comparison.valid:
+        return "FAILED"
+    return "ok" if all(gate.passed for gate in comparison.gates) else "not all run"
 
 
 def _bounds(prefix: str, estimate: Estimate | None) -> dict[str, float | None]:

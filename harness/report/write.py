@@ -15,7 +15,8 @@ def write_report(comparison: Comparison, folder: Path) -> None:
     """Leaderboard as Markdown, CSV and JSON, and the picture, into `folder`."""
     from .chart import pass_at_1_against_lag  # matplotlib is slow to import
 
-    store.write_text(folder / MARKDOWN, f"# {comparison.name}\n\n{to_markdown(comparison)}")
+    mark = "" if comparison.valid else " (NOT VALID)"
+    store.write_text(folder / MARKDOWN, f"# {comparison.name}{mark}\n\n{to_markdown(comparison)}")
     store.write_text(folder / CSV, to_csv(comparison))
     store.write_json(folder / JSON, to_json(comparison))
     store.write_atomically(folder / PICTURE, lambda path: pass_at_1_against_lag(comparison, path))

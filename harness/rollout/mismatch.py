@@ -62,8 +62,8 @@ def make_mismatch(text: str) -> Mismatch:
         number = float(value)
     except ValueError:
         number = math.nan
-    if not (0 < number < math.inf) or (name == "top_p" and number > 1):
-        expected = "a number above 0 and up to 1" if name == "top_p" else "a number above 0"
+    if not (0 < number < math.inf) or (name == "top_p" and number >= 1):
+        expected = "a number between 0 and 1" if name == "top_p" else "a number above 0"
         raise InputError(f"mismatch {text!r}: {value!r} is not {expected}; expected {FORMS[name]}")
     value_of: dict[str, Any] = {name: number}
     return Mismatch(**value_of)
@@ -87,7 +87,9 @@ class Bf16Sampler:
 
     @classmethod
     def of(cls, model: PreTrainedModel, build: Callable[[PreTrainedModel], Sampler]) -> Bf16Sampler:
-        rounded = copy.deepcopy(model).to(torch.bfloat16)
+        rounded = copy.deepcopy(model)
+        for value in rounded.parameters():  # not the buffers: engines keep positions in float32, too
+            value.data = value.data.bfloat16()
         return cls(model, rounded, build(rounded))
 
     @torch.no_grad()

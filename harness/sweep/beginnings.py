@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -55,12 +56,17 @@ class Beginnings:
         except Exception:  # damaged: whatever the unpickler makes of it
             path.unlink(missing_ok=True)
         made = make()
-        if self._size() < LIMIT:
-            store.write_atomically(path, lambda temporary: torch.save(made, temporary), mark=str(os.getpid()))
+        try:
+            if self._size() < LIMIT:
+                store.write_atomically(path, lambda temporary: store.save_tensors(made, temporary), uuid4().hex)
+        except OSError:
+            pass  # without room for it the next cell makes it again
         return made
 
     def _size(self) -> int:
-        return sum(entry.stat().st_size for entry in os.scandir(self.folder)) if self.folder.exists() else 0
+        """Bytes in the folder, of what others do not rename at this very moment."""
+        paths = self.folder.glob("*.pt")
+        return sum(os.stat(path).st_size for path in paths if path.exists())
 
 
 @dataclass(frozen=True)

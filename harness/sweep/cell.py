@@ -56,7 +56,7 @@ def run_cell(run: Run, folder: Path, how: Execution, on_update: Callable[[int], 
             return
         (folder / store.FAILED).unlink(missing_ok=True)
         try:
-            result = work(run, folder, how, on_update)
+            result = seal(work(run, folder, how, on_update), folder)
         except Exception as error:
             if store.is_unwritable(error):
                 raise
@@ -65,7 +65,7 @@ def run_cell(run: Run, folder: Path, how: Execution, on_update: Callable[[int], 
                 failed["non_finite_update"] = len(store.read_lines(folder / store.METRICS))
             store.write_json(folder / store.FAILED, failed)
         else:
-            store.write_json(folder / store.RESULT, seal(result, folder))
+            store.write_json(folder / store.RESULT, result)
             (folder / store.CHECKPOINT).unlink(missing_ok=True)
 
 

@@ -13,6 +13,7 @@ import torch
 
 from .. import store
 from ..config import digest_of
+from ..learn import checkpoint
 
 KEPT = {store.RUN, store.LOCK}  # when a cell starts over
 
@@ -26,8 +27,8 @@ def seal(result: dict[str, Any], folder: Path) -> dict[str, Any]:
 def file_digests(folder: Path) -> dict[str, str]:
     """sha256 of the files that a cell has written, by their path in its folder."""
     names = [store.ENVIRONMENT, store.PLAN, store.TRACE, store.METRICS, store.ATTEMPTS]
-    paths = [folder / name for name in names] + sorted((folder / store.MODEL).glob("*"))
-    return {str(path.relative_to(folder)): _sha256(path) for path in paths if path.exists()}
+    paths = [folder / name for name in names] + sorted((folder / store.MODEL).rglob("*"))
+    return {str(path.relative_to(folder)): _sha256(path) for path in paths if path.is_file()}
 
 
 def damage(folder: Path) -> str | None:
@@ -55,7 +56,9 @@ def _of_finished(folder: Path) -> str | None:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return f"{store.RESULT}: {type(error).__name__}: {error}"
     present = file_digests(folder)
-    wrong = [name for name in sorted(files | present) if files.get(name) != present.get(name)]
+    cleared = not (folder / store.MODEL).exists()  # somebody made room
+    wrong = [name for name, digest in files.items() if digest != present.get(name)]
+    wrong = [name for name in wrong if not (cleared and name.startswith(f"{store.MODEL}/"))]
     return f"{wrong[0]}: {'not what the cell wrote' if wrong[0] in present else 'missing'}" if wrong else None
 
 
@@ -64,30 +67,14 @@ def _of_interrupted(folder: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             torn = archive.testzip()
-        version = torch.load(path, map_location="cpu", mmap=True, weights_only=True)["policy"]["version"]
+        state = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+        version, lines = state["policy"]["version"], state["lines"]
     except Exception as error:  # whatever a truncated or foreign file makes zipfile and the unpickler raise
         return f"{path.name}: {type(error).__name__}: {str(error).splitlines()[0]}"
     if torn:
         return f"{path.name}: checksum of {torn}"
-    for name, first, count in ((store.METRICS, 0, version), (store.TRACE, 1, version)):
-        problem = _of_lines(folder / name, first, count)
-        if problem:
-            return f"{name}: {problem}"
-    return None
-
-
-def _of_lines(path: Path, first: int, count: int) -> str | None:
-    """Of a file with a line for each of `count` updates after `first` others; what is behind them does not matter."""
-    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-    for update in range(count):
-        if first + update >= len(lines):
-            return f"ends before update {update}, the checkpoint is at {count}"
-        try:
-            if json.loads(lines[first + update])["update"] == update:
-                continue
-        except (ValueError, KeyError, TypeError):
-            pass
-        return f"line {first + update + 1} is not that of update {update}"
+    if checkpoint.lines_digest(folder, version) != lines:
+        return f"{store.METRICS} or {store.TRACE}: not what the cell had written at its checkpoint"
     return None
 
 

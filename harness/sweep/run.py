@@ -19,9 +19,9 @@ from ..types import InputError
 from .cell import Execution
 from .executor import run_cells
 from .expand import cells, check, planned
-from .gates import prove
 from .integrity import damage, start_over
 from .progress import Display
+from .proofs import prove
 from .provenance import data_digest
 
 NO_MATTER = {"id"} | JUDGMENT  # may differ from what a folder holds
@@ -42,12 +42,12 @@ def run_suite(suite: Suite, folder: Path, how: Execution) -> int:
             unfinished = run_missing(runs, folder, how)
             if not unfinished:
                 shutil.rmtree(folder / store.BEGINNINGS, ignore_errors=True)
-            prove(runs, folder)
+            prove(runs, folder, lambda text: console.print(text, markup=False, highlight=False))
             return unfinished
     except Timeout:
         raise InputError(f"another lagbench is running in {folder}; wait, or use another --results folder") from None
     except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror}; use another --results folder") from None
+        raise InputError(f"cannot write to {folder}: {error.strerror or error}; use another --results folder") from None
 
 
 def claim(runs: list[Run], inputs: dict[str, str], folder: Path) -> None:

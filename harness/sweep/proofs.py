@@ -1,0 +1,131 @@
+"""Proofs that cost a few updates, run once with every suite: lag 0 is synchronous training, and a cell repeats itself.
+
+What can be read from the finished cells' files alone is checked by the report (report/gates.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import store
+from ..config import Run
+from ..gate import DETERMINISM, PARITY, Gate
+from ..lag import LagPlan
+from ..learn.loop import Trainer, generate, learn, train
+from ..registry import OBJECTIVES
+from ..verify import Verifier
+from .cell import assemble_trainer
+from .executor import warm_context
+from .expand import task_of
+
+UPDATES = 3  # of each proof
+TIMES = {"generate_s", "learn_s"}  # what may differ between two runs of a cell
+Rows = list[dict[str, Any]]  # what the updates measured
+
+
+def prove(runs: list[Run], folder: Path, say: Callable[[str], object]) -> None:
+    """Run the proofs in a process of their own and write their gates; `folder` holds the cells of `runs`.
+
+    Nothing is done where the cells that they are about are those of the last time.
+    """
+    trained = [run for run in runs if (folder / run.name / store.RESULT).exists() and run.updates]
+    if not trained:
+        (folder / store.GATES).unlink(missing_ok=True)
+        return
+    hardest = max(trained, key=lambda run: ("in_flight" in run.lag, run.lag not in ("sync", "constant:0")))
+    cells = {run.name: store.read_json(folder / run.name / store.RESULT)["digest"] for run in (trained[0], hardest)}
+    held = store.read_json(folder / store.GATES)
+    if held is not None and held["cells"] == cells and all(gate["passed"] for gate in held["gates"]):
+        return
+    say(f"proving {PARITY} and {DETERMINISM}")
+    try:
+        with ProcessPoolExecutor(1, warm_context(__name__), initializer=_begin) as pool:
+            found = [pool.submit(lag_0_parity, trained[0]), pool.submit(determinism, hardest, folder / hardest.name)]
+            gates = [future.result() for future in found]
+    except BrokenProcessPool as error:
+        gates = [Gate(name, None, f"its process ended early: {error}") for name in (PARITY, DETERMINISM)]
+    store.write_json(folder / store.GATES, {"cells": cells, "gates": [dataclasses.asdict(gate) for gate in gates]})
+
+
+def _begin() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    torch.set_num_threads(1)
+
+
+def lag_0_parity(run: Run) -> Gate:
+    """The training loop under a plan of lag 0 does, bit for bit, what a plain synchronous loop without a plan does."""
+    run = run.model_copy(update={"lag": "sync", "updates": min(run.updates, UPDATES)})
+
+    def proof() -> str:
+        made: list[tuple[str, Rows]] = []
+        for loop in (_planned, _plain):
+            with Verifier(task := task_of(run)) as verifier, tempfile.TemporaryDirectory() as folder:
+                trainer = assemble_trainer(run, task, verifier)
+                rows = loop(trainer, Path(folder))
+                made.append((trainer.policy.digest(), rows))
+        (weights, rows), (plain_weights, plain_rows) = made
+        same = weights == plain_weights
+        return _difference(rows, plain_rows) or ("" if same else f"weights {weights[:12]} and {plain_weights[:12]}")
+
+    what = f"{run.updates} updates of {run.objective} at lag 0 and in a plain synchronous loop"
+    return _gate(PARITY, f"{what} measure the same and give the same weights, bit for bit", proof)
+
+
+def determinism(run: Run, folder: Path) -> Gate:
+    """The first updates of a finished cell, carried out once more, measure what its folder has recorded."""
+    updates = min(run.updates, UPDATES)
+
+    def proof() -> str:
+        recorded = store.read_lines(folder / store.METRICS)[:updates]
+        with Verifier(task := task_of(run)) as verifier, tempfile.TemporaryDirectory() as scratch:
+            trainer = assemble_trainer(run, task, verifier)
+            plan = beginning(trainer.plan, updates)
+            shorter = replace(trainer, run=run.model_copy(update={"updates": updates}), plan=plan)
+            return _difference(recorded, _planned(shorter, Path(scratch)))
+
+    return _gate(DETERMINISM, f"the first {updates} updates of {run.name}, repeated, measure the same", proof)
+
+
+def beginning(plan: LagPlan, updates: int) -> LagPlan:
+    """The first updates of a plan."""
+    return LagPlan(plan.name, plan.source[:updates].copy(), plan.switches[plan.switches[:, 0] < updates].copy())
+
+
+def _planned(trainer: Trainer, folder: Path) -> Rows:
+    return list(train(trainer, OBJECTIVES.get(trainer.run.objective or ""), folder))
+
+
+def _plain(trainer: Trainer, folder: Path) -> Rows:
+    """Synchronous training as anybody would write it: draw, learn, and again. No plan, no inbox, nothing ahead."""
+    objective, groups = OBJECTIVES.get(trainer.run.objective or ""), np.arange(trainer.run.prompts_per_update)
+    return [
+        learn(trainer, objective, update, generate(trainer, update, groups)) for update in range(trainer.run.updates)
+    ]
+
+
+def _difference(rows: Rows, others: Rows) -> str:
+    """The first measurement that differs, but for the times; nothing where all are equal."""
+    for update, (row, other) in enumerate(zip(rows, others, strict=True)):
+        for name in (row.keys() | other.keys()) - TIMES:
+            if row.get(name) != other.get(name):
+                return f"update {update}: {name} is {row.get(name)} and {other.get(name)}"
+    return ""
+
+
+def _gate(name: str, holds: str, proof: Callable[[], str]) -> Gate:
+    try:
+        problem = proof()
+    except Exception as error:  # whatever keeps a proof from its end is a gate that failed, but for a full disk
+        return Gate(name, None if store.is_unwritable(error) else False, f"{type(error).__name__}: {error}")
+    return Gate(name, not problem, problem or holds)

@@ -87,7 +87,7 @@ def interrupted(run, tmp_path: Path) -> Path:
     [
         ("checkpoint.pt", truncate, "checkpoint.pt: BadZipFile: "),
         ("checkpoint.pt", flip, "checkpoint.pt: "),
-        ("metrics.jsonl", lambda path: store.keep_lines(path, 2), "metrics.jsonl or trace.jsonl: not what the cell had"),
+        ("metrics.jsonl", lambda path: store.keep_lines(path, 2), "metrics.jsonl or trace.jsonl: not "),
         ("metrics.jsonl", flip, "metrics.jsonl or trace.jsonl: "),
         ("trace.jsonl", Path.unlink, "metrics.jsonl or trace.jsonl: "),
         ("trace.jsonl", lambda path: path.write_text(path.read_text().replace("in_flight:2", "in_flight:3")),

@@ -843,9 +843,9 @@ def test_absurd_capacities_cost_nothing() -> None:
         ("burst:16,drain=16,4", ["burst:16,drain=16", "4"]),
         ("uniform:0-16,4,periodic:10+5,8", ["uniform:0-16", "4", "periodic:10+5", "8"]),
         ("window:8,oldest,window:8", ["window:8,oldest", "window:8"]),
-        ("capacity:4,spread=0,minibatches=2,16", ["capacity:4,spread=0,minibatches=2", "16"]),
+        ("capacity:4,duration=1,spread=0,minibatches=2,16", ["capacity:4,duration=1,spread=0,minibatches=2", "16"]),
         ("heavy_tail,4", ["heavy_tail", "4"]),
-        ("heavy_tail:power,tail=0.5,4", ["heavy_tail:power,tail=0.5", "4"]),
+        ("heavy_tail:power,tail=0.5,median=3,4", ["heavy_tail:power,tail=0.5,median=3", "4"]),
         ("pipeline_rl:64,32,areal:4,trl", ["pipeline_rl:64,32", "areal:4", "trl"]),
         ("verl:0.5,trigger_parameter_sync_step=4,8", ["verl:0.5,trigger_parameter_sync_step=4", "8"]),
         ("uniform:0,16,4", ["uniform:0,16", "4"]),
@@ -853,7 +853,9 @@ def test_absurd_capacities_cost_nothing() -> None:
         ("periodic:10,5", ["periodic:10", "5"]),
         ("pipeline_rl:64,32,4", ["pipeline_rl:64,32", "4"]),
         ("areal:4,ppo_n_minibatches=2,2", ["areal:4,ppo_n_minibatches=2", "2"]),
-        ("areal:max_head_offpolicyness=4,2", ["areal:max_head_offpolicyness=4", "2"]),
+        ("areal:4,2;16", ["areal:4,2", "16"]),
+        ("in_flight:8,16;", ["in_flight:8,16"]),
+        (" capacity:4,1,1,2 ; 0;sync ", ["capacity:4,1,1,2", "0", "sync"]),
         ("in_flight:8,stride=16,16", ["in_flight:8,stride=16", "16"]),
         ("in_flight:8,constant:16", ["in_flight:8", "constant:16"]),
         ("trl,2", ["trl", "2"]),
@@ -871,55 +873,57 @@ def test_several_schedules_in_one_text(text: str, schedules: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "last", "option"),
+    ("text", "last"),
     [
-        ("in_flight:8,{}", "in_flight:8", "stride"),
-        ("0,in_flight:8,{},constant:2", "in_flight:8", "stride"),
-        ("capacity:4,{}", "capacity:4", "duration"),
-        ("heavy_tail:power,{},2,3", "heavy_tail:power", "median"),
-        ("heavy_tail_by_length:power,{}", "heavy_tail_by_length:power", "median"),
-        ("areal:4,{}", "areal:4", "ppo_n_minibatches"),
-        ("trl:4,{},8", "trl:4", "weight_sync_steps"),
-        ("trl : 4 , {}", "trl : 4", "weight_sync_steps"),
-        ("verl:0.5,{}", "verl:0.5", "trigger_parameter_sync_step"),
-        ("verl_v1:8,{}", "verl_v1:8", "parameter_sync_step"),
-        ("roll:1,{}", "roll:1", "minibatches"),
-        ("openrlhf:1,{}", "openrlhf:1", "minibatches"),
-        ("slime:2,{}", "slime:2", "updates_per_rollout"),
-        ("trinity:10,{}", "trinity:10", "sync_offset"),
+        ("in_flight:8,{}", "in_flight:8"),
+        ("0,in_flight:8,{},constant:2", "in_flight:8"),
+        ("capacity:4,{}", "capacity:4"),
+        ("heavy_tail:power,{},2,3", "heavy_tail:power"),
+        ("heavy_tail_by_length:power,{}", "heavy_tail_by_length:power"),
+        ("areal:4,{}", "areal:4"),
+        ("trl:4,{},8", "trl:4"),
+        ("trl : 4 , {}", "trl : 4"),
+        ("verl:0.5,{}", "verl:0.5"),
+        ("verl_v1:8,{}", "verl_v1:8"),
+        ("roll:1,{}", "roll:1"),
+        ("openrlhf:1,{}", "openrlhf:1"),
+        ("slime:2,{}", "slime:2"),
+        ("trinity:10,{}", "trinity:10"),
+        ("capacity:4,spread=0,{}", "capacity:4,spread=0"),
+        ("areal:max_head_offpolicyness=4,{}", "areal:max_head_offpolicyness=4"),
     ],
 )
 @pytest.mark.parametrize("number", ["16", "2", "0x10"])
-def test_a_number_that_may_be_an_option_or_a_lag_is_refused(text: str, last: str, option: str, number: str) -> None:
+def test_a_number_that_may_be_an_option_or_a_lag_is_refused(text: str, last: str, number: str) -> None:
     text = text.format(number)
     with pytest.raises(InputError) as told:
         split_schedules(text)
     assert str(told.value) == (
-        f"lags={text!r}: {number} may be the {option} of {last!r} or a lag of its own; "
-        f"write {option}={number} or constant:{number}"
+        f"lags={text!r}: {number} may belong to {last!r} or be a lag of its own; put semicolons between lags, "
+        f"as in '{last};{number}' or '{last},{number};'"
     )
 
 
 def test_what_the_refusal_says_to_write_is_understood() -> None:
-    with pytest.raises(InputError, match=r"write stride=16 or constant:16$"):
+    with pytest.raises(InputError, match=r"as in 'in_flight:8;16' or 'in_flight:8,16;'$"):
         split_schedules("in_flight:8,16")
-    assert split_schedules("in_flight:8,stride=16") == ["in_flight:8,stride=16"]
-    assert split_schedules("in_flight:8,constant:16") == ["in_flight:8", "constant:16"]
+    assert split_schedules("in_flight:8;16") == ["in_flight:8", "16"]
+    assert split_schedules("in_flight:8,16;") == ["in_flight:8,16"]
 
 
 def test_lists_are_not_taken_apart() -> None:
     """Of TOML, in a file or on the command line; text is."""
     suite = load_suite("quick", ['lags=["areal:4,2", "in_flight:8,16", 16, "2"]'])
-    assert suite.lags == ("areal:4,2", "in_flight:8,16", "constant:16", "constant:2")
-    assert load_suite("quick", ["lags=burst:4,2,16,areal:4"]).lags == ("burst:4,2", "constant:16", "areal:4")
-    with pytest.raises(InputError, match="write ppo_n_minibatches=2 or constant:2"):
+    assert suite.lags == ("areal:4,2", "in_flight:8,16", "16", "2")
+    assert load_suite("quick", ["lags=burst:4,2,16,areal:4"]).lags == ("burst:4,2", "16", "areal:4")
+    with pytest.raises(InputError, match="put semicolons between lags"):
         load_suite("quick", ["lags=areal:4,2"])
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_schedules_with_named_options_come_apart_again(data: st.DataObject) -> None:
-    """Numbers stand where no option is left, or where the one before has a name or the schedule its own separator."""
+    """Numbers stand where no option is left, or where the schedule has its own separator."""
     texts = []
     for name in data.draw(st.lists(st.sampled_from([name for name in BUILTIN if name != "trace"]), min_size=1)):
         separator = {"uniform": "-", "periodic": "+"}.get(name, ",")
@@ -927,7 +931,8 @@ def test_schedules_with_named_options_come_apart_again(data: st.DataObject) -> N
         optional = [f"{o}={data.draw(values)}" for o, values in OPTIONS[name][1].items() if data.draw(st.booleans())]
         rest = [separator.join(needed), *optional]
         texts.append(":".join([name, ",".join(filter(None, rest))] if any(rest) else [name]))
-        ambiguous = needed and not optional and OPTIONS[name][1] and separator == ","
+        given, known = len(needed) + len(optional), len(OPTIONS[name][0]) + len(OPTIONS[name][1])
+        ambiguous = 0 < given < known and separator == ","
         texts += data.draw(st.sampled_from([[], ["trl"]] if ambiguous else [[], ["8"], ["8", "2"], ["trl"]]))
     assert split_schedules(",".join(texts)) == texts
     assert split_schedules(" , ".join(texts)) == texts
@@ -954,7 +959,7 @@ def test_their_schedule_by_name_with_options(theirs: Callable[..., Any]) -> None
     assert resolve("every_other:3").entry.description == "Old every other update."
     assert lags("every_other:3", 6) == [0, 1, 0, 3, 0, 3]
     assert lags("every_other:3,phase=1", 6) == [0, 0, 2, 0, 3, 0]
-    assert split_schedules("every_other:3,phase=1,4,every_other:2") == ["every_other:3,phase=1", "4", "every_other:2"]
+    assert split_schedules("every_other:3,0,1,4,every_other:2") == ["every_other:3,0,1", "4", "every_other:2"]
     with pytest.raises(InputError, match="2 may be the phase of 'every_other:3' or a lag of its own; write phase=2 or"):
         split_schedules("every_other:3,2,1")
     with pytest.raises(InputError, match="every_other: 'k' is missing; expected every_other:k"):
@@ -970,9 +975,9 @@ def test_numbers_after_their_schedule(theirs: Callable[..., Any]) -> None:
     def needing_two(updates, groups, *, low: int, high: int, cap: float = 9.0): ...
 
     assert split_schedules("needing_two:1,2,sync") == ["needing_two:1,2", "sync"]
-    assert split_schedules("needing_two:1,high=2,3,4") == ["needing_two:1,high=2", "3", "4"]
-    with pytest.raises(InputError, match="3 may be the cap of 'needing_two:1,2' or a lag of its own; write cap=3 or"):
-        split_schedules("needing_two:1,2,3,4")
+    for text in ("needing_two:1,high=2,3,4", "needing_two:1,2,3,4"):
+        with pytest.raises(InputError, match="3 may belong to 'needing_two:1,(high=)?2' or be a lag of its own"):
+            split_schedules(text)
     assert split_schedules("needing_two:1,2,cap=3,4") == ["needing_two:1,2,cap=3", "4"]
 
 

@@ -51,10 +51,8 @@ class Beginnings:
         path = self.folder / f"{digest_of([self.identity, *address])}.pt"
         try:
             return torch.load(path, weights_only=True)
-        except FileNotFoundError:
+        except Exception:  # not there, or damaged, whatever the unpickler makes of it: made again below
             pass
-        except Exception:  # damaged: whatever the unpickler makes of it
-            path.unlink(missing_ok=True)
         made = make()
         try:
             if self._size() < LIMIT:

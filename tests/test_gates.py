@@ -87,9 +87,11 @@ def test_proofs_of_unchanged_cells_are_not_run_again(copied: Path) -> None:
     before = (copied / store.GATES).read_bytes()
     proofs.prove(RUNS, copied, said.append)
     assert said == [] and (copied / store.GATES).read_bytes() == before
-    store.write_json(copied / store.GATES, store.read_json(copied / store.GATES) | {"cells": {}})
-    proofs.prove(RUNS, copied, said.append)
-    assert said == ["proving lag-0 parity and determinism"] and (copied / store.GATES).read_bytes() == before
+    for damaged in ("[]", "{", '{"cells": {}, "gates": []}'):
+        (copied / store.GATES).write_text(damaged)
+        proofs.prove(RUNS, copied, said.append)
+        assert said.pop() == "proving lag-0 parity and determinism" and said == []
+        assert (copied / store.GATES).read_bytes() == before
 
 
 def test_other_prompts_are_noticed(copied: Path) -> None:

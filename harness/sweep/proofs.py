@@ -24,6 +24,7 @@ from ..gate import DETERMINISM, PARITY, Gate
 from ..lag import LagPlan
 from ..learn.loop import Trainer, generate, learn, train
 from ..registry import OBJECTIVES
+from ..types import InputError
 from ..verify import Verifier
 from .cell import assemble_trainer
 from .executor import warm_context
@@ -45,8 +46,7 @@ def prove(runs: list[Run], folder: Path, say: Callable[[str], object]) -> None:
         return
     hardest = max(trained, key=lambda run: ("in_flight" in run.lag, run.lag not in ("sync", "constant:0")))
     cells = {run.name: store.read_json(folder / run.name / store.RESULT)["digest"] for run in (trained[0], hardest)}
-    held = store.read_json(folder / store.GATES)
-    if held is not None and held["cells"] == cells and all(gate["passed"] for gate in held["gates"]):
+    if _proven(folder / store.GATES, cells):
         return
     say(f"proving {PARITY} and {DETERMINISM}")
     try:
@@ -56,6 +56,15 @@ def prove(runs: list[Run], folder: Path, say: Callable[[str], object]) -> None:
     except BrokenProcessPool as error:
         gates = [Gate(name, None, f"its process ended early: {error}") for name in (PARITY, DETERMINISM)]
     store.write_json(folder / store.GATES, {"cells": cells, "gates": [dataclasses.asdict(gate) for gate in gates]})
+
+
+def _proven(path: Path, cells: dict[str, str]) -> bool:
+    """Whether the file holds the passed proofs of these cells."""
+    try:
+        held = store.read_json(path)
+        return held is not None and held["cells"] == cells and all(gate["passed"] for gate in held["gates"])
+    except (InputError, KeyError, TypeError):
+        return False  # damaged: proven again
 
 
 def _begin() -> None:

@@ -81,11 +81,11 @@ def train(
 def draw(trainer: Trainer, segments: Segments, waiting: list[Waiting]) -> None:
     """Begin responses with the current policy, or continue those that `waiting` holds the beginnings of."""
     fresh = segments.starts == 0
-    for these in (fresh, ~fresh):
+    for these, begins in ((fresh, True), (~fresh, False)):
         groups, ends = segments.groups[these], segments.ends[these]
         if not len(groups):
             continue
-        begun = None if these is fresh else take(waiting, groups)
+        begun = None if begins else take(waiting, groups)
         waiting.append(pack(groups, generate(trainer, segments.update, groups, ends, begun)))
 
 

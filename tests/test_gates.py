@@ -169,7 +169,10 @@ def test_a_trace_replays_for_another_objective_and_a_changed_one_is_refused(
     assert replayed["realized_lag_digest"] == replayed["planned_lag_digest"]
     change_line(tmp_path / "recorded.jsonl", 3, groups=[0, 1, 1, 2])
     ran = lagbench(*command)
-    assert ran.returncode == 2 and "holds a cell with other settings (plan_digest)" in ran.stderr
+    assert (
+        ran.returncode == 2
+        and "holds a cell with other settings (plan_digest: another plan, as of a trace)" in ran.stderr
+    )
 
 
 def test_beginnings_are_removed_when_all_is_finished(finished: tuple[Path, str]) -> None:

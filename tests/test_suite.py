@@ -30,7 +30,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess
 def test_every_cell_has_its_files(finished) -> None:
     out, _ = finished
     cells = [f"{o}-constant-{k}-seed{s}" for o in ("asympo", "grpo") for k in (0, 3) for s in (0, 1)]
-    assert {path.name for path in out.iterdir()} == {*cells, "base", "commands.jsonl", "report", ".lock"}
+    assert {path.name for path in out.iterdir()} == {*cells, "base", "commands.jsonl", "gates.json", "report", ".lock"}
     for cell in cells:
         names = {path.name for path in (out / cell).iterdir()}
         assert names >= {

@@ -61,8 +61,9 @@ def _complete(cells: list[Path]) -> Iterator[str]:
     for cell in cells:
         run = store.read_json(cell / store.RUN)
         rows = [line.get("groups", []) for line in store.read_lines(cell / store.TRACE)[1:]]
-        if len(rows) != run["updates"] or any(len(groups) != run["prompts_per_update"] for groups in rows):
-            yield f"{cell.name}: not all of {run['updates']} x {run['prompts_per_update']} groups were trained on"
+        updates, width = run["updates"], run.get("prompts_per_update")
+        if len(rows) != updates or any(len(groups) != width for groups in rows):
+            yield f"{cell.name}: not all of {updates} x {width} groups were trained on"
 
 
 CHECKS = {

@@ -63,6 +63,7 @@ def claim(runs: list[Run], inputs: dict[str, str], folder: Path) -> None:
         held = _held(folder / name)
         changed = [key for key in cell if key not in NO_MATTER and held is not None and held.get(key) != cell[key]]
         if changed:
+            changed = [key for key in changed if key != "plan_digest"] or ["plan_digest: another plan, as of a trace"]
             raise InputError(
                 f"{folder / name} holds a cell with other settings ({', '.join(changed)}); use another --results folder"
             )

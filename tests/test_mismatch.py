@@ -12,7 +12,7 @@ from lagbench.harness.config import Run
 from lagbench.harness.learn.loop import generate, train
 from lagbench.harness.noise import TRAINING, Noise
 from lagbench.harness.registry import OBJECTIVES, load_task
-from lagbench.harness.rollout.mismatch import Mismatch, make_mismatch, nucleus
+from lagbench.harness.rollout.mismatch import Mismatch, make_mismatch, nucleus, spelled
 from lagbench.harness.sweep.cell import assemble_trainer
 from lagbench.harness.verify import Verifier
 
@@ -121,3 +121,8 @@ def test_in_flight_draws_the_same_disturbance_after_a_switch(run) -> None:
 def test_none_is_nothing() -> None:
     assert make_mismatch("none") == Mismatch()
     assert make_mismatch("top_p:0.9") == Mismatch(top_p=0.9) and make_mismatch("bf16").bf16
+
+
+def test_one_way_to_write_it() -> None:
+    given = ["none", "bf16", "top_p:0.90", "temperature:1.0", "logit_noise:1e-1"]
+    assert [spelled(text) for text in given] == ["none", "bf16", "top_p:0.9", "temperature:1", "logit_noise:0.1"]

@@ -69,6 +69,13 @@ def make_mismatch(text: str) -> Mismatch:
     return Mismatch(**value_of)
 
 
+def spelled(text: str) -> str:
+    """The one way to write a mismatch: top_p:0.90 is top_p:0.9. An InputError for what is none."""
+    make_mismatch(text)
+    name, colon, value = text.partition(":")
+    return f"{name}:{float(value)!r}".removesuffix(".0") if colon else name
+
+
 def nucleus(logprobs: Tensor, top_p: float) -> Tensor:
     """Renormalized over the fewest most probable tokens that hold at least `top_p`; -inf for the others. [N, V]."""
     descending, order = logprobs.double().sort(dim=-1, descending=True)

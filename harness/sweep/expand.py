@@ -14,7 +14,7 @@ from ..learn.aggregate import make_aggregate
 from ..models import locate
 from ..models.load import context_length, load_tokenizer
 from ..registry import OBJECTIVES, Entry, did_you_mean, load_task
-from ..rollout.mismatch import make_mismatch
+from ..rollout.mismatch import spelled
 from ..rollout.text import Codec
 from ..types import InputError, Task
 
@@ -29,7 +29,7 @@ def cells(suite: Suite) -> list[Run]:
         for lag, mismatch, name in product(suite.lags, suite.mismatch, suite.objectives):
             entry = OBJECTIVES.get(name)
             hyperparameters = entry.check_options(suite.hyperparameters.get(name, {}))
-            axes = {"lag": resolve(lag).text, "mismatch": mismatch, "seed": seed}
+            axes = {"lag": resolve(lag).text, "mismatch": spelled(mismatch), "seed": seed}
             cell = {"objective": name, "hyperparameters": hyperparameters} | axes
             runs.append(validated(Run, shared | conventions(suite, entry) | cell))
     return runs
@@ -50,8 +50,6 @@ def check(suite: Suite) -> Task:
             )
     for lag in suite.lags:
         planned(lag, suite, suite.seeds[0])
-    for mismatch in suite.mismatch:
-        make_mismatch(mismatch)
     for name in suite.objectives:
         around = conventions(suite, OBJECTIVES.get(name))
         make_advantage(around["advantage"])

@@ -58,7 +58,7 @@ def claim(runs: list[Run], inputs: dict[str, str], folder: Path) -> None:
     wanted = {run.name: describe(run) | inputs for run in runs}
     if len(wanted) < len(runs):
         twice = next(run.name for run in runs if sum(other.name == run.name for other in runs) > 1)
-        raise InputError(f"two cells would share the folder {folder / twice}; rename one of their lag traces")
+        raise InputError(f"two cells would share the folder {folder / twice}: leave out one, or rename its lag trace")
     for name, cell in wanted.items():
         held = _held(folder / name)
         changed = [key for key in cell if key not in NO_MATTER and held is not None and held.get(key) != cell[key]]

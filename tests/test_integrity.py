@@ -17,7 +17,7 @@ from lagbench.harness.sweep.integrity import damage
 from lagbench.harness.verify import Verifier
 
 CHAIN = load_task("chain", {})
-SUITE = ("run", "quick", "objectives=asympo,grpo", "lags=0,2", "updates=3", *SMALL)
+SUITE = ("run", "quick", "objectives=grpo", "lags=0,2", "updates=3", *SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +61,13 @@ def test_only_the_damaged_cells_are_run_again(copied: Path, lagbench) -> None:
     table = (copied / "report" / "leaderboard.csv").read_text()
     results = {path: path.stat().st_mtime_ns for path in copied.glob("*/result.json")}
     truncate(copied / "grpo-constant-2-seed0" / "metrics.jsonl")
-    truncate(copied / "asympo-constant-0-seed0" / "run.json")
+    truncate(copied / "grpo-constant-0-seed0" / "run.json")
     ran = lagbench(*SUITE, "--results", str(copied))
     assert ran.returncode == 0
     assert "grpo-constant-2-seed0: damaged, the cell is run again: metrics.jsonl: not what the cell wrote" in ran.stderr
-    assert "asympo-constant-0-seed0/run.json is damaged" in ran.stderr and "3 finished, 2 to run" in ran.stderr
+    assert "grpo-constant-0-seed0/run.json is damaged" in ran.stderr and "1 finished, 2 to run" in ran.stderr
     again = {path.parent.name for path in results if path.stat().st_mtime_ns != results[path]}
-    assert again == {"grpo-constant-2-seed0", "asympo-constant-0-seed0"}
+    assert again == {"grpo-constant-2-seed0", "grpo-constant-0-seed0"}
     assert (copied / "report" / "leaderboard.csv").read_text() == table
 
 
@@ -131,9 +131,9 @@ def test_a_full_disk_is_one_line_and_what_is_finished_stays(finished: Path, lagb
         "error: cannot write to out/grpo-constant-2-seed0: the disk is full or read-only; finished cells are kept: "
         "make room, then give the same command again"
     )
-    assert len(list((tmp_path / "out").glob("*/result.json"))) == 4
+    assert len(list((tmp_path / "out").glob("*/result.json"))) == 2
     again = lagbench(*SUITE, "--results", "out")
-    assert again.returncode == 0 and "4 finished, 1 to run" in again.stderr
+    assert again.returncode == 0 and "2 finished, 1 to run" in again.stderr
     assert (tmp_path / "out" / "report" / "leaderboard.csv").read_text() == (
         finished / "report" / "leaderboard.csv"
     ).read_text()

@@ -16,7 +16,6 @@ versions from the future.
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ import numpy as np
 
 from ..registry import did_you_mean
 from ..types import InputError
+from .json_lines import is_whole, objects, shown
 from .plan import END, LagPlan
 
 VersionRun = tuple[int, int | None]  # a version in the system's own unit and the tokens it drew, None: not recorded
@@ -206,24 +206,14 @@ def _scaling(used: list[Record], scale: Fraction, tokens: int | None, longest: i
 
 
 def _read(path: Path, parse: Callable[[dict[str, Any]], Record]) -> list[Record]:
-    try:
-        with path.open(encoding="utf-8") as opened:
-            records = [_parsed(f"trace {path}, line {number}", line, parse) for number, line in enumerate(opened, 1)]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise InputError(f"trace {path}: {reason}; expected one JSON object per response") from None
+    expected = "one JSON object per response"
+    records = [_parsed(where, value, parse) for where, value in objects(path, expected)]
     if not records:
-        raise InputError(f"trace {path}: empty; expected one JSON object per response")
+        raise InputError(f"trace {path}: empty; expected {expected}")
     return records
 
 
-def _parsed(where: str, line: str, parse: Callable[[dict[str, Any]], Record]) -> Record:
-    try:
-        value = json.loads(line)
-    except ValueError:
-        raise InputError(f"{where}: not JSON: {line.strip()[:60]!r}") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{where}: expected an object, got {line.strip()[:60]!r}")
+def _parsed(where: str, value: dict[str, Any], parse: Callable[[dict[str, Any]], Record]) -> Record:
     try:
         record = parse(value)
     except InputError as error:
@@ -242,7 +232,7 @@ def areal(record: dict[str, Any]) -> Record:
     """
     runs = _at(record, "version_rle")
     pairs = isinstance(runs, list) and runs and all(isinstance(run, list) and len(run) == 2 for run in runs)
-    _expect(pairs and all(map(_is_whole, itertools.chain(*runs))), "version_rle", runs, "runs [[version, tokens], ...]")
+    _expect(pairs and all(map(is_whole, itertools.chain(*runs))), "version_rle", runs, "runs [[version, tokens], ...]")
     versions, lengths = ([run[i] for run in runs] for i in (0, 1))
     _expect(versions[0] >= 0 and versions == sorted(versions), "version_rle", runs, "versions from 0 that never fall")
     _expect(min(lengths) > 0, "version_rle", runs, "whole numbers of tokens above 0")
@@ -318,7 +308,7 @@ def _completion_tokens(record: dict[str, Any]) -> int | None:
         counts = [call["usage"]["completion_tokens"] for trace in record["traces"] for call in trace["calls"]]
     except (KeyError, TypeError):
         return None
-    return sum(counts) or None if all(_is_whole(count) and count >= 0 for count in counts) else None
+    return sum(counts) or None if all(is_whole(count) and count >= 0 for count in counts) else None
 
 
 def _at(record: dict[str, Any], field: str) -> Any:
@@ -331,15 +321,10 @@ def _at(record: dict[str, Any], field: str) -> Any:
 
 def _whole(record: dict[str, Any], field: str, least: int = 0) -> int:
     value = _at(record, field)
-    _expect(_is_whole(value) and value >= least, field, value, f"a whole number from {least}")
+    _expect(is_whole(value) and value >= least, field, value, f"a whole number from {least}")
     return int(value)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _expect(holds: Any, field: str, value: Any, expected: str) -> None:
     if not holds:
-        shown = "missing" if value is None else json.dumps(value)
-        raise InputError(f"{field} is {shown if len(shown) < 60 else shown[:57] + '...'}, expected {expected}")
+        raise InputError(f"{field} is {'missing' if value is None else shown(value)}, expected {expected}")

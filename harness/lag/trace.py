@@ -10,14 +10,14 @@ optimizer updates; update u trains on versions 0 to u.
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..types import InputError
+from .json_lines import is_whole, objects, shown
 from .plan import END, LagPlan
 
 FORMAT = "lagbench-trace-1"
@@ -57,12 +57,7 @@ def as_group(source: int, switches: list[list[int]]) -> Group:
 def read_trace(file: str | Path, updates: int | None = None, groups: int | None = None) -> LagPlan:
     """The plan in a trace file, its first `updates` updates (None: all); an InputError names the line that is wrong."""
     path = Path(file)
-    try:
-        with path.open(encoding="utf-8") as opened:
-            name, width, rows = _parsed(path, opened)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise InputError(f"trace {path}: {reason}; expected a file as docs/lag.md describes it") from None
+    name, width, rows = _parsed(path)
     if groups is not None and groups != width:
         raise InputError(
             f"trace {path} has {width} groups per update, the run {groups}: set prompts_per_update={width}"
@@ -87,39 +82,31 @@ def decoded(name: str, width: int, rows: list[list[Group]]) -> LagPlan:
     return LagPlan(name, source, np.array(switches, np.int32).reshape(-1, 4))
 
 
-def _parsed(path: Path, opened: Iterable[str]) -> tuple[str, int, list[list[Group]]]:
-    name, width = "", 0
+def _parsed(path: Path) -> tuple[str, int, list[list[Group]]]:
+    name, width = "", 0  # a header that passes has a width above 0
     rows: list[list[Group]] = []
-    number = 0
-    for number, line in enumerate(opened, 1):
-        where = f"trace {path}, line {number}"
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            raise InputError(f"{where}: not JSON: {line.strip()[:60]!r}") from None
-        if not isinstance(value, dict):
-            raise InputError(f"{where}: expected an object, got {line.strip()[:60]!r}")
-        if number == 1:
+    for where, value in objects(path, "a file as docs/lag.md describes it"):
+        if not width:
             _expect(value.get("format") == FORMAT, where, "format", value.get("format"), repr(FORMAT))
             name, width = value.get("name", 0), value.get("groups", 0)
             _expect(isinstance(name, str), where, "name", name, "text")
-            _expect(_whole(width) and 0 < width < END, where, "groups", width, f"a whole number from 1 to {END - 1}")
+            _expect(is_whole(width) and 0 < width < END, where, "groups", width, f"a whole number from 1 to {END - 1}")
         else:
-            update = number - 2
+            update = len(rows)
             given = value.get("update")
-            _expect(_whole(given) and given == update, where, "update", given, str(update))
+            _expect(is_whole(given) and given == update, where, "update", given, str(update))
             groups = value.get("groups", [])
             _expect(isinstance(groups, list) and len(groups) == width, where, "groups", groups, f"{width} groups")
             for place, group in enumerate(groups):
                 _check_group(f"{where}, groups[{place}]", group, update)
             rows.append(groups)
-    if not number:
+    if not width:
         raise InputError(f"trace {path}: empty; expected a first line with format, name and groups")
     return name, width, rows
 
 
 def _check_group(where: str, group: Any, update: int) -> None:
-    if _whole(group):
+    if is_whole(group):
         _expect(0 <= group <= update, where, "version", group, f"0 to {update}")
         return
     pairs = isinstance(group, list) and len(group) > 0 and all(isinstance(run, list) and len(run) == 2 for run in group)
@@ -127,18 +114,15 @@ def _check_group(where: str, group: Any, update: int) -> None:
     before, token = -1, 0
     for i, (version, length) in enumerate(group):
         last = i + 1 == len(group)
-        _expect(_whole(version) and before < version <= update, where, "version", version, f"{before + 1} to {update}")
-        known = _whole(length) and length > 0
+        _expect(
+            is_whole(version) and before < version <= update, where, "version", version, f"{before + 1} to {update}"
+        )
+        known = is_whole(length) and length > 0
         _expect(known or (last and length is None), where, "tokens", length, "a whole number above 0")
         before, token = version, token + (length or 0)
         _expect(token < END, where, "tokens", token, f"fewer than {END} in a response")
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _expect(holds: bool, where: str, field: str, value: Any, expected: str) -> None:
     if not holds:
-        shown = json.dumps(value)
-        raise InputError(f"{where}: {field} is {shown if len(shown) < 60 else shown[:57] + '...'}, expected {expected}")
+        raise InputError(f"{where}: {field} is {shown(value)}, expected {expected}")

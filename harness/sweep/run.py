@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,22 +33,27 @@ def run_suite(suite: Suite, folder: Path, how: Execution) -> int:
     runs = cells(suite)
     console = Console(stderr=True)
     for remark in filter(None, (resolve(lag).remark for lag in suite.lags)):
-        console.print(remark, markup=False, highlight=False, soft_wrap=True)
+        say(console, remark)
     inputs = {"data_digest": data_digest(check(suite)), "model_digest": digest(locate(suite.model))}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / store.LOCK, timeout=0):
             claim(runs, inputs, folder)
             store.append_line(folder / store.COMMANDS, {"command": how.command, **suite.model_dump(mode="json")})
-            unfinished = run_missing(runs, folder, how)
+            unfinished = run_missing(runs, folder, how, console)
             if not unfinished:
                 shutil.rmtree(folder / store.BEGINNINGS, ignore_errors=True)
-            prove(runs, folder, lambda text: console.print(text, markup=False, highlight=False))
+            prove(runs, folder, partial(say, console))
             return unfinished
     except Timeout:
         raise InputError(f"another lagbench is running in {folder}; wait, or use another --results folder") from None
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror or error}; use another --results folder") from None
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line as it is, whatever it holds and however long it is."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def claim(runs: list[Run], inputs: dict[str, str], folder: Path) -> None:
@@ -96,14 +102,12 @@ def plan_digest(run: Run) -> str | None:
     return None if "lengths" in resolve(run.lag).entry.reads else planned(run.lag, run, run.seed).digest
 
 
-def run_missing(runs: list[Run], folder: Path, how: Execution) -> int:
+def run_missing(runs: list[Run], folder: Path, how: Execution, console: Console) -> int:
     """Run the cells that have no result, or a damaged one; returns how many still have none."""
-    console = Console(stderr=True)
     for run in runs:
         if found := damage(folder / run.name):
             start_over(folder / run.name)
-            said = f"{folder / run.name}: damaged, the cell is run again: {found}"
-            console.print(said, markup=False, highlight=False, soft_wrap=True)
+            say(console, f"{folder / run.name}: damaged, the cell is run again: {found}")
     todo = [run for run in runs if not (folder / run.name / store.RESULT).exists()]
     console.print(
         f"{len(runs)} cells in {folder}: {len(runs) - len(todo)} finished, {len(todo)} to run, {how.workers} at a time",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -29,6 +30,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from .lag import resolve, split_schedules
+from .prompts import prompt_form
 from .registry import OBJECTIVES, did_you_mean, plain_value
 from .types import InputError
 
@@ -79,8 +81,8 @@ class Settings(BaseModel):
     """Where the task's data is, for tasks that read some: a local folder or a hub id."""
     model: str = "tiny"
     """`tiny` (embedded), a Hugging Face folder, or a hub id."""
-    prompt: Literal["plain", "chat"] = "plain"
-    """The task's prompt as it is, or inside the model's chat template."""
+    prompt: Annotated[str, AfterValidator(lambda name: prompt_form(name).name)] = "plain@1"
+    """What stands around a question: plain (the task's own prompt), boxed or chat, each with its version."""
 
     updates: NonNegativeInt = 100
     """Optimizer updates; version v is the policy after v updates."""

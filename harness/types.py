@@ -10,7 +10,7 @@ torch is imported for type checkers only, so that `lagbench --help` stays quick.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,28 +29,38 @@ class InputError(ValueError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One question with a known final answer; `id` is stable across runs and versions of LagBench."""
+    """One question with a known final answer; `id` is stable across runs and versions of LagBench.
+
+    `level` and `subject` are its authors' (empty where they give none); `facts` is what the task's own check needs.
+    """
 
     id: str
     question: str
     answer: str
     task: str
+    level: str = ""
+    subject: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Task:
-    """Problems to train on, held-out problems to evaluate on, and how text goes in and an answer comes out.
+    r"""Problems to train on, held-out problems to evaluate on, and how text goes in and an answer comes out.
 
-    `prompt` turns a question into the text a model sees; `extract` finds the final answer in a response, None if
-    there is none. `answers="number"` says that every gold answer is a number, so that anything else is wrong
-    without asking a computer algebra system.
+    `prompt` is what a base model sees, with `{question}` in the question's place, and `stops` are the strings that end
+    its response. `extract` finds the final answer in a response, None if there is none; without one it is the content
+    of the last `\boxed{}`, else what follows the last `####`. `answers="number"` says that every gold answer is a
+    number, so that anything else is wrong without asking a computer algebra system. `check`, given a problem and the
+    answer extracted, decides instead of any comparison with the gold answer.
     """
 
     train: Sequence[Problem]
     test: Sequence[Problem]
-    prompt: Callable[[str], str]
-    extract: Callable[[str], str | None]
+    prompt: str = "Solve the problem and put the final answer in \\boxed{}.\n\nProblem: {question}\nSolution:"
+    stops: tuple[str, ...] = ("\nProblem:",)
+    extract: Callable[[str], str | None] | None = None
     answers: Literal["number", "math"] = "math"
+    check: Callable[[Problem, str], bool] | None = None
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ def chain() -> Task:
     return Task(
         train=problems[HELD_OUT:],
         test=problems[:HELD_OUT],
-        prompt=lambda question: question,
+        prompt="{question}",
+        stops=(),
         extract=final_answer,
         answers="number",
     )

@@ -38,7 +38,7 @@ def gsm8k(*, data: str = "openai/gsm8k") -> Task:
     return Task(
         train=[_problem(row, "train", i) for i, row in enumerate(read(data, "train"))],
         test=[_problem(row, "test", i) for i, row in enumerate(read(data, "test"))],
-        prompt=lambda question: PROMPT.format(question=question),
+        prompt=PROMPT,
         extract=final_answer,
         answers="number",
     )

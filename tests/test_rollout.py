@@ -8,6 +8,7 @@ from lagbench.harness.learn.policy import Policy, sequences
 from lagbench.harness.models import locate
 from lagbench.harness.models.load import load_model, load_tokenizer
 from lagbench.harness.noise import EVALUATION, TRAINING, Noise, prompt_order, stream
+from lagbench.harness.prompts import prompt_form
 from lagbench.harness.registry import load_task
 from lagbench.harness.rollout.text import Codec, stop_ids
 from lagbench.harness.rollout.torch_sampler import TorchSampler, inverse_cdf
@@ -165,7 +166,7 @@ def test_prompt_order_visits_every_problem_once_an_epoch() -> None:
 
 def test_codec_round_trip(model) -> None:
     task = load_task("chain", {})
-    codec = Codec(TOKENIZER, task, "plain")
+    codec = Codec(TOKENIZER, task, prompt_form("plain"))
     assert len(codec.encode(task.train[0])) == 6
     rollouts = sampler(model).sample([codec.encode(task.train[0])], noise(1, samples=2))
     ids = [row[mask].tolist() for row, mask in zip(rollouts.tokens, rollouts.mask, strict=True)]

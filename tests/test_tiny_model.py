@@ -14,6 +14,7 @@ from lagbench.harness.evaluate.attempts import attempts
 from lagbench.harness.evaluate.passk import scores
 from lagbench.harness.models import locate, recipe
 from lagbench.harness.models.load import load_model, load_tokenizer
+from lagbench.harness.prompts import prompt_form
 from lagbench.harness.registry import load_task
 from lagbench.harness.rollout.text import Codec
 from lagbench.harness.rollout.torch_sampler import TorchSampler
@@ -38,7 +39,7 @@ def base_scores(model) -> dict:
     task, tokenizer = load_task("chain", {}), load_tokenizer(FOLDER)
     sampler = TorchSampler(model, lambda: 0, (tokenizer.eos_token_id,), tokenizer.pad_token_id, 16, 1.0)
     with Verifier(task) as verifier:
-        made = attempts(task.test[:256], 16, 256, sampler, Codec(tokenizer, task, "plain"), verifier)
+        made = attempts(task.test[:256], 16, 256, sampler, Codec(tokenizer, task, prompt_form("plain")), verifier)
         return scores(np.array([[attempt.verdict.correct for attempt in row] for _, row in made]))
 
 

@@ -34,7 +34,7 @@ def attempts(
         noise = Noise(EVALUATION, NOISE_SEED, 0, tuple(range(start, start + len(part))), samples)
         rollouts = sampler.sample([codec.encode(p) for p in part], noise)
         texts = codec.decode(rollouts)
-        verdicts = verifier.grade([p.answer for p in part for _ in range(samples)], texts)
+        verdicts = verifier.grade([p for p in part for _ in range(samples)], texts)
         made = [
             Attempt(text, int(length), bool(stopped), verdict)
             for text, length, stopped, verdict in zip(

@@ -155,6 +155,6 @@ def require_finite(objective: Entry, update: int, total: Tensor, gradient: Tenso
 
 def grade(trainer: Trainer, problems: Sequence[Problem], rollouts: Rollouts) -> Tensor:
     """1 for a right response, 0 for a wrong one: [B] float32."""
-    golds = [p.answer for p in problems for _ in range(trainer.run.responses_per_prompt)]
-    verdicts = trainer.verifier.grade(golds, trainer.codec.decode(rollouts))
+    asked = [p for p in problems for _ in range(trainer.run.responses_per_prompt)]
+    verdicts = trainer.verifier.grade(asked, trainer.codec.decode(rollouts))
     return torch.tensor([float(verdict.correct) for verdict in verdicts])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ..prompts import PromptForm
 from ..types import InputError, Problem, Rollouts, Task
 
 
@@ -17,11 +17,11 @@ class Codec:
 
     tokenizer: PreTrainedTokenizerBase
     task: Task
-    form: Literal["plain", "chat"]
+    form: PromptForm
 
     def __post_init__(self) -> None:
-        if self.form == "chat" and not self.tokenizer.chat_template:
-            raise InputError("prompt=chat, but the model has no chat template; use prompt=plain")
+        if self.form.chat and not self.tokenizer.chat_template:
+            raise InputError("prompt=chat, but the model has no chat template; use prompt=boxed")
         if self.tokenizer.eos_token_id is None:
             raise InputError("the model's tokenizer has no end-of-sequence token; no response could end")
 
@@ -33,8 +33,8 @@ class Codec:
 
     def encode(self, problem: Problem) -> list[int]:
         """The prompt's token ids."""
-        text = self.task.prompt(problem.question)
-        if self.form == "plain":
+        text = self.form.text(self.task, problem.question)
+        if not self.form.chat:
             return self.tokenizer(text).input_ids
         message = [{"role": "user", "content": text}]
         return self.tokenizer.apply_chat_template(message, add_generation_prompt=True, return_dict=False)
@@ -42,7 +42,7 @@ class Codec:
     def check(self, problems: Sequence[Problem], room: int | None) -> None:
         """Refuse prompts that the tokenizer cannot spell, or longer than `room` tokens; tries the longest questions."""
         for problem in sorted(problems, key=lambda problem: len(problem.question))[-20:]:
-            prompt = self.task.prompt(problem.question)
+            prompt = self.form.text(self.task, problem.question)
             read = self.tokenizer.decode(self.tokenizer(prompt).input_ids, skip_special_tokens=True)
             if len("".join(read.split())) < 0.9 * len("".join(prompt.split())):
                 raise InputError(f"the model's tokenizer reads {prompt[:40]!r} as {read[:40]!r}; choose another model")

@@ -24,6 +24,7 @@ from ..learn.policy import Policy
 from ..models import locate
 from ..models.load import default_device, load_model, load_tokenizer
 from ..noise import prompt_order
+from ..prompts import prompt_form
 from ..registry import OBJECTIVES
 from ..rollout import Sampler
 from ..rollout.mismatch import Bf16Sampler, Mismatch, make_mismatch
@@ -98,7 +99,7 @@ def assemble_trainer(run: Run, task: Task, verifier: Verifier, beginnings: Begin
     """Model, samplers and plan of a run, at version 0; what the initial policy draws comes from `beginnings`."""
     folder = locate(run.model)
     model, tokenizer = load_model(folder, default_device()), load_tokenizer(folder)
-    policy, codec = Policy(model, run), Codec(tokenizer, task, run.prompt)
+    policy, codec = Policy(model, run), Codec(tokenizer, task, prompt_form(run.prompt))
     mismatch = make_mismatch(run.mismatch)
 
     def sampler(model: Any, mismatch: Mismatch = NO_DISTURBANCE) -> TorchSampler:

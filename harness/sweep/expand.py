@@ -13,6 +13,7 @@ from ..learn.advantages import make_advantage
 from ..learn.aggregate import make_aggregate
 from ..models import locate
 from ..models.load import context_length, load_tokenizer
+from ..prompts import prompt_form
 from ..registry import OBJECTIVES, Entry, did_you_mean, load_task
 from ..rollout.mismatch import spelled
 from ..rollout.text import Codec
@@ -64,7 +65,9 @@ def check(suite: Suite) -> Task:
     folder = locate(suite.model)
     context = context_length(folder)
     room = None if context is None else context - suite.max_tokens
-    Codec(load_tokenizer(folder), task, suite.prompt).check([*task.train, *task.test[: suite.eval_problems]], room)
+    Codec(load_tokenizer(folder), task, prompt_form(suite.prompt)).check(
+        [*task.train, *task.test[: suite.eval_problems]], room
+    )
     return task
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from types import TracebackType
 
-from ..types import Task, Verdict
+from ..types import Problem, Task, Verdict
 from .plain import normalize, number
 from .symbolic import LONGEST_ANSWER, SymbolicWorkers
 
@@ -26,8 +26,9 @@ class Verifier:
     ) -> None:
         self._workers.close()
 
-    def grade(self, golds: Sequence[str], responses: Sequence[str]) -> list[Verdict]:
-        """A verdict for every response, in order."""
+    def grade(self, problems: Sequence[Problem], responses: Sequence[str]) -> list[Verdict]:
+        """A verdict for every response to its problem, in order."""
+        golds = [problem.answer for problem in problems]
         answers = [self.task.extract(response) for response in responses]
         verdicts = [without_algebra(g, a, self.task.answers) for g, a in zip(golds, answers, strict=True)]
         open_rows = [i for i, verdict in enumerate(verdicts) if verdict is None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -136,26 +138,40 @@ def list_(
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="A registered objective (lagbench list objectives).")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME", help="Objectives, and tasks as NAME or NAME:DATA (lagbench list).")
+    ],
+    data: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Where the tasks' data is that are named without.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON instead of lines.")] = False,
 ) -> None:
-    """Check that an objective keeps what every objective has to, built-in or of a plug-in.
+    """Check that an objective or a task keeps what every one has to, built-in or of a plug-in.
 
-    Zero advantages give no gradient, padding does not matter, values stay finite, the gradient is
-    the loss's own, and more. Exit code 1 if it breaks something.
+    Objectives: zero advantages give no gradient, padding does not matter, values stay finite, the
+    gradient is the loss's own, and more. Tasks: every gold answer is right, the next problem's is
+    wrong, ids are unique, nothing of the test is trained on; of several also what they share.
+    Exit code 1 if something is broken.
 
     lagbench check asympo
-    """
-    from .check import CHECKS, check_objective
-    from .registry import OBJECTIVES
 
-    found = dict(check_objective(OBJECTIVES.get(name)))
+    lagbench check gsm8k math500 --data FOLDER
+    """
+    from dataclasses import asdict
+
+    from .check import Finding
+    from .check.named import check_all, subjects
+
+    found: list[Finding] = []
+    for finding in check_all(subjects(names, data)):
+        if not as_json:
+            if len(names) > 1 and (not found or found[-1].name != finding.name):
+                print(finding.name)
+            print(f"{finding.state:8}{finding.check:18}{finding.text}", flush=True)
+        found.append(finding)
     if as_json:
-        print(json.dumps([{"check": key, "problem": problem} for key, problem in found.items()], indent=1))
-    else:
-        for key, problem in found.items():
-            print(f"{'FAILED' if problem else 'ok':8}{key:18}{problem or (CHECKS[key].__doc__ or '').splitlines()[0]}")
-    raise typer.Exit(1 if any(found.values()) else 0)
+        print(json.dumps([asdict(finding) for finding in found], indent=1))
+    raise typer.Exit(1 if any(finding.state == "FAILED" for finding in found) else 0)
 
 
 @app.command()
@@ -210,6 +226,122 @@ def _ages(text: str) -> tuple[int, ...]:
         return tuple(sorted({int(part) for part in text.split(",")}))
     except ValueError:
         raise InputError(f"--lags {text!r} is not valid: expected whole numbers, as in 0,1,8") from None
+
+
+def _print_include_path(wanted: bool) -> None:
+    if wanted:
+        from .evaluate.lm_eval_names import TASK_FILES
+
+        print(TASK_FILES)
+        raise typer.Exit
+
+
+@app.command("eval")
+def eval_(
+    model: Annotated[str, typer.Argument(help="tiny, a Hugging Face folder (a cell's model/, say) or a hub id.")],
+    suite: Annotated[
+        str,
+        typer.Option(metavar="NAME[:DATA],...", help="Tasks (lagbench list tasks), or math for six of them."),
+    ],
+    samples: Annotated[int, typer.Option(help="Responses to each problem; pass@k is for k up to this.")] = 16,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="The first N problems of each task only.")] = None,
+    prompt: Annotated[str, typer.Option(help="What stands around a question: plain, boxed or chat.")] = "plain",
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Longest response; by default the task's own.", show_default=False)
+    ] = None,
+    temperature: Annotated[float, typer.Option(help="Of sampling.")] = 1.0,
+    batch: Annotated[int, typer.Option(help="Responses drawn at a time; changes memory, not results.")] = 64,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where it goes; by default results/runs/eval-MODEL-DIGEST.")
+    ] = None,
+    include_path: Annotated[
+        bool,
+        typer.Option(
+            "--include-path", is_eager=True, callback=_print_include_path, help="Print lm_eval's --include_path."
+        ),
+    ] = False,
+) -> None:
+    """Evaluate a model on math benchmarks through lm-eval: pass@k, maj@k, and lm-eval's own result files.
+
+    Interrupted, it goes on with the same command. Needs the extra `eval`.
+
+    lagbench eval tiny --suite chain
+
+    lagbench eval results/runs/quick-.../asympo-constant-8-seed0/model --suite chain --samples 64
+
+    lagbench eval FOLDER --suite math:DATA,gsm8k:DATA --prompt chat --limit 50
+
+    The same without LagBench's sampler:
+
+    lm_eval --model hf --model_args pretrained=FOLDER --tasks lagbench_gsm8k --metadata data=DATA
+    --include_path $(lagbench eval --include-path)
+    """
+    for option, value in (("--samples", samples), ("--limit", limit), ("--max-tokens", max_tokens), ("--batch", batch)):
+        _expect_number(option, value, least=1)
+    if not temperature > 0:
+        raise InputError(f"--temperature {temperature} is not valid: expected a number above 0")
+    if find_spec("lm_eval") is None:
+        raise InputError("lagbench eval needs an extra; run: pip install 'lagbench[eval]'")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # lm-eval's bars, which would tear ours
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from .config import digest_of
+    from .evaluate.lm_eval_tasks import Evaluation
+    from .evaluate.suite import run_evaluation
+    from .prompts import prompt_form
+    from .report.suite import NOTES, to_terminal
+    from .sweep.progress import progress_bar
+    from .sweep.provenance import environment
+
+    names = tuple(name.strip() for name in suite.split(","))
+    asked = Evaluation(model, names, samples, prompt_form(prompt).name, max_tokens, temperature, limit)
+    folder = out or Path("results") / "runs" / f"eval-{Path(model).name}-{digest_of(asdict(asked))[:8]}"
+    about = environment(shlex.join(["lagbench", *sys.argv[1:]]))
+    with progress_bar("responses", Console(stderr=True)) as progress:
+        bar = progress.add_task("responses", total=None)
+        try:
+            results = run_evaluation(
+                asked, folder, batch, about, lambda known, total: progress.update(bar, completed=known, total=total)
+            )
+        except KeyboardInterrupt:
+            print("interrupted; the same command goes on with the responses that are missing", file=sys.stderr)
+            raise typer.Exit(130) from None
+    _print_table(to_terminal(results), NOTES, folder)
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="Lines of {gold, pred} or {gold, response}.")],
+    second_opinion: Annotated[
+        bool, typer.Option("--second-opinion", help="Also ask a comparer of another kind, and how often it disagrees.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes for what needs algebra; by default one per core.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON instead of lines.")] = False,
+) -> None:
+    """Grade answers against gold answers, line by line.
+
+    pred is an answer, bare or in a sentence; response is a whole response, of which only a box or
+    #### counts. Where lines have expected, how far the verdicts agree with it is told.
+
+    lagbench verify answers.jsonl --second-opinion
+    """
+    from rich.console import Console
+
+    from .sweep.progress import progress_bar
+    from .verify.graded_file import grade, read, report, summary
+
+    lines = read(file)
+    with progress_bar("answers", Console(stderr=True)) as progress:
+        graded = grade(lines, workers or os.cpu_count() or 1, second_opinion)
+        rows = list(progress.track(graded, total=len(lines), description="answers"))
+    if as_json:
+        print(json.dumps(summary(rows) | {"rows": rows}))
+    else:
+        print("\n".join(report(rows)))
 
 
 lag = typer.Typer(no_args_is_help=True, help="Lag schedules: list them, look at a plan, import a trace.")
@@ -370,7 +502,7 @@ def _print_report(folder: Path) -> bool:
     from .store import REPORT
 
     comparison = compare(folder)
-    write_report(comparison, folder / REPORT)
+    write_report(comparison, folder, folder / REPORT)
     for gate in comparison.gates:
         print(gate)
     _print_table(to_terminal(comparison), notes(comparison), folder / REPORT)

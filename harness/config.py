@@ -43,6 +43,13 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
+def _as_list(value: Any) -> Any:
+    """Accept one value, or text with commas, where a list is wanted."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",")]
+    return [value] if isinstance(value, int) else value
+
+
 class CollapseRules(BaseModel):
     """When a run counts as collapsed; the rules are written out in `lagbench list collapse`."""
 
@@ -82,7 +89,7 @@ class Settings(BaseModel):
     model: str = "tiny"
     """`tiny` (embedded), a Hugging Face folder, or a hub id."""
     prompt: Annotated[str, AfterValidator(lambda name: prompt_form(name).name)] = "plain@1"
-    """What stands around a question: plain (the task's own prompt), boxed or chat, each with its version."""
+    """What stands around a question: plain (the task's own prompt), question, boxed or chat, with its version."""
 
     updates: NonNegativeInt = 100
     """Optimizer updates; version v is the policy after v updates."""
@@ -114,8 +121,12 @@ class Settings(BaseModel):
     microbatch: PositiveInt = 256
     """Responses in one forward pass; changes memory, not results."""
 
+    eval_tasks: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ()
+    """Tasks to evaluate on, NAME or NAME:DATA, the first for the table's scores; by default the one trained on."""
+    eval_at: Annotated[tuple[NonNegativeInt, ...], BeforeValidator(_as_list)] = ()
+    """Versions to evaluate besides the final one, as in 0,50: version v is the policy after v updates."""
     eval_problems: Annotated[int, Field(ge=2)] = 128
-    """Held-out problems, the first of the task's test set; an interval needs at least two."""
+    """Held-out problems, the first of each test set; an interval needs at least two."""
     eval_samples: PositiveInt = 16
     """Responses to each of them; pass@k is reported for k = 1, 2, 4, ... up to this."""
 
@@ -155,13 +166,6 @@ def _in_a_path(axis: str) -> str:
     return name if len(name) <= 80 else f"{name[-60:]}-{digest_of(axis)[:8]}"
 
 
-def _as_list(value: Any) -> Any:
-    """Accept one value, or text with commas, where a list is wanted."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",")]
-    return [value] if isinstance(value, int) else value
-
-
 def _as_texts(value: Any) -> Any:
     """The same, of what is written as text even where it looks like a number."""
     values = _as_list([value] if isinstance(value, bool | float) else value)
@@ -178,7 +182,7 @@ def _require_different(key: str, given: Sequence[Any], meant: Sequence[Any]) -> 
         value, other = given[i], given[list(meant).index(meaning)]
         if list(meant).index(meaning) < i:
             same = f"{value} twice" if value == other else f"{other} and {value}, which are the same"
-            raise PydanticCustomError("twice", f"{key} holds {same}")
+            raise PydanticCustomError("stated", f"{key} holds {same}")
 
 
 class Suite(Settings):
@@ -203,6 +207,9 @@ class Suite(Settings):
         for key, values in (("objectives", self.objectives), ("mismatch", self.mismatch), ("seeds", self.seeds)):
             _require_different(key, values, values)
         _require_different("lags", self.lags, canonical)
+        _require_different("eval_tasks", self.eval_tasks, self.eval_tasks)
+        if late := [version for version in self.eval_at if version > self.updates]:
+            raise PydanticCustomError("stated", f"eval_at={late[0]} comes after the last version, {self.updates}")
         return self
 
     def settings(self) -> dict[str, Any]:
@@ -270,7 +277,7 @@ def validated(config: type[Config], values: dict[str, Any]) -> Config:
             raise InputError(f"{config.__name__.lower()}: {key!r} is missing") from None
         if isinstance(first.get("ctx", {}).get("error"), InputError):
             raise first["ctx"]["error"] from None
-        if first["type"] == "twice":
+        if first["type"] == "stated":
             raise InputError(first["msg"]) from None
         raise InputError(f"{key}={first['input']!r} is not valid: {first['msg']}") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
@@ -26,8 +27,14 @@ def _contract(entry: Entry) -> dict[str, Any]:
 
 
 def tasks() -> list[dict[str, Any]]:
-    """The options of each with their defaults, its origin, where it is."""
-    return [_described(entry, {"options": entry.options}) for entry in TASKS.all().values()]
+    """The options of each with their defaults, its origin, licence and number of rows, where it is."""
+    return [_described(entry, {"options": entry.options, **_stated(entry)}) for entry in TASKS.all().values()]
+
+
+def _stated(entry: Entry) -> dict[str, str]:
+    """What a task's page says after `Rows:` and `Licence:`; empty where it says nothing."""
+    found = {key: re.search(rf"^{key}: (.+)$", entry.page, re.MULTILINE) for key in ("Rows", "Licence")}
+    return {key.lower(): match[1] if match else "" for key, match in found.items()}
 
 
 def _described(entry: Entry, contract: dict[str, Any]) -> dict[str, Any]:
@@ -139,7 +146,8 @@ def markdown(kind: str) -> str:
     if kind == lags.__name__:
         parts = ["# Lag schedules", made, *_lag_parts(rows)]
     else:
-        parts = [f"# {kind.capitalize()}", made, preface(kind), _table(rows, ("default", "description", "source"))]
+        columns = ("default", "description", "rows", "licence", "source")
+        parts = [f"# {kind.capitalize()}", made, preface(kind), _table(rows, columns)]
         parts += [_section(row) for row in rows if row.get("page")]
     return "\n\n".join(part for part in parts if part) + "\n"
 

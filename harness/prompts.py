@@ -3,6 +3,7 @@ r"""What stands around a question: versioned forms, part of a run's identity. Te
 | form | what the model reads |
 |---|---|
 | plain | the task's own prompt, for base models: often with a worked example |
+| question | the question and nothing else |
 | boxed | the question, then the request to reason step by step and to put the answer within \boxed{} |
 | chat | the same as a user's message in the model's own chat template |
 
@@ -39,7 +40,12 @@ class PromptForm:
 
 FORMS = {
     form.name: form
-    for form in (PromptForm("plain@1", None), PromptForm("boxed@1", BOXED), PromptForm("chat@1", BOXED, chat=True))
+    for form in (
+        PromptForm("plain@1", None),
+        PromptForm("question@1", QUESTION),
+        PromptForm("boxed@1", BOXED),
+        PromptForm("chat@1", BOXED, chat=True),
+    )
 }
 
 
@@ -51,5 +57,7 @@ def prompt_form(name: str) -> PromptForm:
     """
     found = [form for form in FORMS if name in (form, form.partition("@")[0])]
     if not found:
-        raise InputError(f"prompt={name!r} is not valid: expected plain, boxed or chat, or one of {', '.join(FORMS)}")
+        raise InputError(
+            f"prompt={name!r} is not valid: expected one of {', '.join(FORMS)}, with or without its version"
+        )
     return FORMS[found[-1]]

@@ -196,7 +196,7 @@ def _evaluated(annotation: Any, function: Callable[..., Any]) -> Any:
 
 
 OBJECTIVES = Registry("objective", "lagbench.objectives", BATCH_FIELDS)
-TASKS = Registry("task", "lagbench.tasks", ())
+TASKS = Registry("task", "lagbench.tasks", (), defaults_needed=False)
 SCHEDULES = Registry("schedule", "lagbench.schedules", SCENE_FIELDS, defaults_needed=False)
 
 
@@ -243,7 +243,15 @@ def schedule(function: Function) -> Function:
     return SCHEDULES.register(function)
 
 
-def load_task(name: str, options: Mapping[str, Any]) -> Task:
-    """The task called `name`, its data read."""
+def load_task(text: str, options: Mapping[str, Any]) -> Task:
+    """The task written NAME or NAME:DATA, its data read. DATA is its option `data`: a folder, a file, a hub id."""
+    name, colon, data = text.partition(":")
     entry = TASKS.get(name)
-    return entry.function(**entry.check_options(options))
+    given = {**options, "data": data} if colon else options
+    if colon and "data" not in entry.options:
+        raise InputError(f"task {text}: {name} reads no data; write {name}")
+    if colon and "data" in options:
+        raise InputError(f"task {text}: data={options['data']} is given, too; leave one of the two out")
+    if not given.get("data", entry.options.get("data") != REQUIRED):
+        raise InputError(f"task {text}: no data; write {name}:DATA")
+    return entry.function(**entry.check_options(given))

@@ -9,7 +9,7 @@ results/runs/quick-1a2b3c4d/            one suite
         trace.jsonl                     one line per update: which version did draw it; lag=trace:FILE replays it
         metrics.jsonl                   one line per update
         checkpoint.pt                   while it runs: weights, optimizer, last gradient, rollouts generated ahead
-        attempts.jsonl                  one line per held-out problem: every response and its verdict
+        attempts-100.jsonl              of version 100: every held-out problem with its responses and their verdicts
         model/                          the final weights, a Hugging Face folder
         result.json                     scores and digests; its presence means finished
         failed.json                     instead of it: the reason
@@ -36,7 +36,7 @@ from .types import InputError
 
 RUN, ENVIRONMENT, PLAN = "run.json", "environment.json", "plan.json"
 TRACE, METRICS = "trace.jsonl", "metrics.jsonl"
-CHECKPOINT, ATTEMPTS, MODEL, RESULT, FAILED = "checkpoint.pt", "attempts.jsonl", "model", "result.json", "failed.json"
+CHECKPOINT, MODEL, RESULT, FAILED = "checkpoint.pt", "model", "result.json", "failed.json"
 PROBE = "probe.json"
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM)
 COMMANDS, BEGINNINGS, GATES = "commands.jsonl", "beginnings", "gates.json"
@@ -46,6 +46,11 @@ REPORT, LOCK = "report", ".lock"
 def is_unwritable(error: BaseException) -> bool:
     """Whether a write was stopped: disk full, over quota, read-only, no permission. Some libraries tell it in words."""
     return any(os.strerror(code) in str(error) for code in UNWRITABLE)
+
+
+def attempts_file(version: int | str) -> str:
+    """Of a cell's evaluation while `version` was current; of any with *."""
+    return f"attempts-{version}.jsonl"
 
 
 def seed_file(seed: int) -> str:

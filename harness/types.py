@@ -49,9 +49,10 @@ class Task:
 
     `prompt` is what a base model sees, with `{question}` in the question's place, and `stops` are the strings that end
     its response. `extract` finds the final answer in a response, None if there is none; without one it is the content
-    of the last `\boxed{}`, else what follows the last `####`. `answers="number"` says that every gold answer is a
-    number, so that anything else is wrong without asking a computer algebra system. `check`, given a problem and the
-    answer extracted, decides instead of any comparison with the gold answer.
+    of the last `\boxed{}`, else what follows the last `####`. `answer_form` is how a response states an answer so that
+    it is found, with `{answer}` in the answer's place. `answers="number"` says that every gold answer is a number, so
+    that anything else is wrong without asking a computer algebra system. `check`, given a problem and the answer
+    extracted, decides instead of any comparison with the gold answer.
     """
 
     train: Sequence[Problem]
@@ -59,21 +60,28 @@ class Task:
     prompt: str = "Solve the problem and put the final answer in \\boxed{}.\n\nProblem: {question}\nSolution:"
     stops: tuple[str, ...] = ("\nProblem:",)
     extract: Callable[[str], str | None] | None = None
+    answer_form: str = "\\boxed{{answer}}"
     answers: Literal["number", "math"] = "math"
     check: Callable[[Problem, str], bool] | None = None
+
+
+Method = Literal["exact", "number", "symbolic", "task", "guard", "unparsed", "timeout"]
 
 
 @dataclass(frozen=True)
 class Verdict:
     """Whether a response is right, and how that was found.
 
-    `answer` is the extracted text; `method` names the comparison that decided, or `unparsed` (no answer found) or
-    `timeout` (the symbolic comparison gave no answer: out of time, or its process died; counted as wrong).
+    `answer` is the extracted text; `method` names what decided: the text, numbers, algebra, the task's own check, or
+    a `guard` against a known false positive. `unparsed`: no answer found, or one too long or too deep to read;
+    `timeout`: the algebra gave no answer, because its time or memory ran out. Both count as wrong. `ms` is how long
+    it took, in milliseconds, and no part of what makes two verdicts equal.
     """
 
     correct: bool
     answer: str | None
-    method: Literal["exact", "number", "symbolic", "unparsed", "timeout"]
+    method: Method
+    ms: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)

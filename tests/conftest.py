@@ -2,7 +2,10 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -12,6 +15,7 @@ import pytest
 import torch
 from small_suites import LAGBENCH
 
+from lagbench.harness.cli import main
 from lagbench.harness.config import Run
 
 collect_ignore = ["plugin"]  # a package of its own; importing it here would register its objective
@@ -61,5 +65,23 @@ def lagbench(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(
             [LAGBENCH, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=200, **options
         )
+
+    return call
+
+
+@pytest.fixture
+def lagbench_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The same without a process of its own, whose start costs seconds: for what ends before any cell is run."""
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["lagbench", *arguments])
+        with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as errors:
+            try:
+                main()
+                code = 0
+            except SystemExit as ended:
+                code = int(ended.code or 0)
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), errors.getvalue())
 
     return call

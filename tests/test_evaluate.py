@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lagbench.harness.evaluate.passk import mean_interval, pass_at_k, scores
+from lagbench.harness.evaluate.intervals import mean_interval
+from lagbench.harness.evaluate.passk import pass_at_k
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=8), st.data())
@@ -36,11 +37,6 @@ def test_pass_at_k_stays_exact_for_many_attempts() -> None:
 def test_more_draws_than_attempts_are_refused(k: int) -> None:
     with pytest.raises(ValueError, match=f"pass@{k} needs k from 1 to the 4 attempts"):
         pass_at_k(np.zeros((2, 4), bool), k)
-
-
-def test_scores_name_powers_of_two() -> None:
-    assert list(scores(np.zeros((3, 16), bool))) == ["pass@1", "pass@2", "pass@4", "pass@8", "pass@16"]
-    assert list(scores(np.zeros((3, 6), bool))) == ["pass@1", "pass@2", "pass@4"]
 
 
 def test_interval_is_scipy_s() -> None:

@@ -115,38 +115,38 @@ def open_files(process: Path) -> list[str]:
         (("convert-gguf", "missing.gguf", "out"), "missing.gguf: no such file"),
     ],
 )
-def test_wrong_input(lagbench, arguments: tuple[str, ...], expected: str) -> None:
-    ran = lagbench(*arguments)
+def test_wrong_input(lagbench_here, arguments: tuple[str, ...], expected: str) -> None:
+    ran = lagbench_here(*arguments)
     assert ran.returncode == 2, ran.stderr
     assert len(ran.stderr.strip().splitlines()) == 1, ran.stderr
     assert ran.stderr.startswith("error: ") and expected in ran.stderr
 
 
-def test_unwritable_results(lagbench, tmp_path: Path) -> None:
+def test_unwritable_results(lagbench_here, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    ran = lagbench("run", "quick", "--results", "file/out")
+    ran = lagbench_here("run", "quick", "--results", "file/out")
     assert ran.returncode == 2 and "cannot write to file/out" in ran.stderr
 
 
-def test_a_second_suite_in_the_same_folder_is_refused(lagbench, tmp_path: Path) -> None:
+def test_a_second_suite_in_the_same_folder_is_refused(lagbench_here, tmp_path: Path) -> None:
     with FileLock(tmp_path / "out" / ".lock"):
-        ran = lagbench("run", "quick", "objectives=spo", "lags=0", "updates=1", *SMALL, "--results", "out")
+        ran = lagbench_here("run", "quick", "objectives=spo", "lags=0", "updates=1", *SMALL, "--results", "out")
     assert ran.returncode == 2 and "another lagbench is running in out" in ran.stderr
 
 
-def test_damaged_results_are_named(lagbench, tmp_path: Path) -> None:
+def test_damaged_results_are_named(lagbench_here, tmp_path: Path) -> None:
     (tmp_path / "out" / "base").mkdir(parents=True)
     (tmp_path / "out" / "base" / "run.json").write_text('{"id": ')
-    ran = lagbench("report", "out")
+    ran = lagbench_here("report", "out")
     assert ran.returncode == 2 and "out/base/run.json is damaged" in ran.stderr
     assert len(ran.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize("kind", ["objectives", "tasks", "suites", "lags", "settings"])
-def test_lists(lagbench, kind: str) -> None:
-    rows = json.loads(lagbench("list", kind, "--json").stdout)
+def test_lists(lagbench_here, kind: str) -> None:
+    rows = json.loads(lagbench_here("list", kind, "--json").stdout)
     names = [row["name"] for row in rows]
-    printed = lagbench("list", kind)
+    printed = lagbench_here("list", kind)
     assert printed.returncode == 0 and all(name in printed.stdout for name in names)
     if kind == "objectives":
         assert {"name", "module", "function", "reads", "hyperparameters", "source"} <= set(rows[0])

@@ -58,12 +58,12 @@ def test_all_gates_are_open_and_told_before_any_number(finished: tuple[Path, str
     assert (folder / "report" / "leaderboard.md").read_text().splitlines()[2] == "Gates:"
 
 
-def test_a_failed_gate_marks_the_result_and_the_exit_code(copied: Path, lagbench) -> None:
+def test_a_failed_gate_marks_the_result_and_the_exit_code(copied: Path, lagbench_here) -> None:
     change_line(copied / "grpo-in_flight-2-seed0" / store.TRACE, 4, groups=[3, 3, 3, 3])
-    ran = lagbench("report", str(copied))
+    ran = lagbench_here("report", str(copied))
     assert ran.returncode == 1 and "(NOT VALID)" in ran.stdout
     assert ran.stdout.splitlines()[2].startswith("FAILED: lag: grpo-in_flight-2-seed0: planned ")
-    shown = lagbench("report", str(copied), "--json")
+    shown = lagbench_here("report", str(copied), "--json")
     found = json.loads(shown.stdout)
     assert shown.returncode == 1 and [g["name"] for g in found["gates"] if g["passed"] is False] == ["lag"]
     assert all(cell["gates"] == "FAILED" for cell in found["cells"])

@@ -43,7 +43,7 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-FILES = ["result.json", "trace.jsonl", "metrics.jsonl", "attempts.jsonl", "plan.json", "model/model.safetensors"]
+FILES = ["result.json", "trace.jsonl", "metrics.jsonl", "attempts-3.jsonl", "plan.json", "model/model.safetensors"]
 
 
 @pytest.mark.parametrize(("name", "harm"), list(itertools.product(FILES, [truncate, flip, Path.unlink])))

@@ -16,7 +16,7 @@ from lagbench.harness.lag.trace import as_group, lines, read_trace
 from lagbench.harness.learn.advantages import group_mean_std
 from lagbench.harness.learn.aggregate import seq_mean_token_mean
 from lagbench.harness.learn.collate import LagMismatch, realized_versions, require_planned
-from lagbench.harness.learn.loop import Trainer, generate, grade, learn, train
+from lagbench.harness.learn.loop import Trainer, generate, grade, learn, rewards_of, train
 from lagbench.harness.learn.policy import sequences
 from lagbench.harness.noise import TRAINING, Noise
 from lagbench.harness.registry import OBJECTIVES, SCHEDULES, load_task
@@ -108,7 +108,7 @@ def plain_weights(run, lag: int) -> dict[str, torch.Tensor]:
         policy.model.load_state_dict(snapshots[max(0, update - lag)])
         rollouts = generate(trainer, update, groups)
         policy.model.load_state_dict(snapshots[update])
-        rewards = grade(trainer, trainer.asked(update), rollouts)
+        rewards = rewards_of(grade(trainer, trainer.asked(update), rollouts))
         group = torch.arange(len(groups)).repeat_interleave(run.responses_per_prompt)
         forward = policy.forward(sequences(rollouts, trainer.codec.pad_id, policy.device))
         tokens = -group_mean_std(rewards, group)[:, None] * forward.logprobs
@@ -181,7 +181,7 @@ def test_every_token_is_drawn_by_its_version_as_a_slow_reference_draws_it(run, l
     """One token at a time, no cache, no batch, the weights of the planned version loaded for each token."""
     settings = run(lag=lag, updates=5, learning_rate=1e-2)
     trainer = stamped(settings)
-    stops = set(trainer.evaluator.stop_ids)
+    stops = set(trainer.sampler.stop_ids)
     for update, rollouts, snapshots in in_flight_by_snapshots(trainer):
         current = {name: value.clone() for name, value in trainer.policy.model.state_dict().items()}
         groups = tuple(range(settings.prompts_per_update))

@@ -125,8 +125,8 @@ def test_plot_by_value() -> None:
 
 
 @pytest.mark.parametrize("schedule", ["constant:4", "periodic:10", "in_flight:4", "heavy_tail", "capacity:2", "trl"])
-def test_show_json_is_the_plan(lagbench, schedule: str) -> None:
-    data, plan = shown(lagbench, schedule), planned(schedule)
+def test_show_json_is_the_plan(lagbench_here, schedule: str) -> None:
+    data, plan = shown(lagbench_here, schedule), planned(schedule)
     assert LagPlan.from_json(data).digest == plan.digest == data["digest"]
     assert data["source"] == plan.source.tolist() and data["switches"] == plan.switches.tolist()
     assert data["name"] == plan.name and data["given"] == schedule and data["groups"] == 32
@@ -136,18 +136,18 @@ def test_show_json_is_the_plan(lagbench, schedule: str) -> None:
     assert data["note"] == "" and bool(data["remark"]) == (schedule == "trl")
 
 
-def test_show_json_by_value(lagbench) -> None:
-    data = shown(lagbench, "constant:4", "--updates", "20", "--groups", "2")
+def test_show_json_by_value(lagbench_here) -> None:
+    data = shown(lagbench_here, "constant:4", "--updates", "20", "--groups", "2")
     assert data["source"] == [[max(u - 4, 0)] * 2 for u in range(20)]
     assert (data["mean"], data["median"], data["p95"], data["max"], data["token_mean"]) == (3.5, 4, 4, 4, 3.5)
-    data = shown(lagbench, "in_flight:2", "--updates", "4", "--groups", "1", "--tokens", "6")
+    data = shown(lagbench_here, "in_flight:2", "--updates", "4", "--groups", "1", "--tokens", "6")
     assert data["source"] == [[0], [0], [0], [1]]
     assert data["switches"] == [[1, 0, 4, 1], [2, 0, 2, 1], [2, 0, 4, 2], [3, 0, 2, 2], [3, 0, 4, 3]]
     assert data["token_mean"] == pytest.approx(16 / 24) and data["mean"] == 1.25
 
 
-def test_show_size_and_seed_are_the_runs(lagbench) -> None:
-    data = shown(lagbench, "uniform:0-16", "--updates", "30", "--groups", "5", "--seed", "3")
+def test_show_size_and_seed_are_the_runs(lagbench_here) -> None:
+    data = shown(lagbench_here, "uniform:0-16", "--updates", "30", "--groups", "5", "--seed", "3")
     assert data["digest"] == planned("uniform:0-16", 30, 5, seed=3).digest != planned("uniform:0-16", 30, 5).digest
     assert (data["seed"], data["tokens"], len(data["source"])) == (3, 16, 30)
 
@@ -167,10 +167,10 @@ def narrow() -> dict[str, str]:
     return os.environ | {"COLUMNS": str(NARROW)}
 
 
-def test_made_up_lengths_are_told(lagbench) -> None:
-    data = shown(lagbench, "heavy_tail_by_length")
+def test_made_up_lengths_are_told(lagbench_here) -> None:
+    data = shown(lagbench_here, "heavy_tail_by_length")
     assert "made up here" in data["note"] and data["digest"] == planned("heavy_tail_by_length").digest
-    assert "made up here" in lagbench("lag", "show", "heavy_tail_by_length").stdout
+    assert "made up here" in lagbench_here("lag", "show", "heavy_tail_by_length").stdout
     plain = planned("heavy_tail")
     assert np.sort(data["source"], axis=1).tolist() == np.sort(plain.source, axis=1).tolist()
     lengths = made_up_lengths(200, 32, 16, 0)
@@ -179,24 +179,24 @@ def test_made_up_lengths_are_told(lagbench) -> None:
     assert (np.take_along_axis(lag, lengths.argsort(1), 1) == np.sort(lag, axis=1)).all()
 
 
-def test_picture(lagbench, tmp_path: Path) -> None:
-    ran = lagbench("lag", "show", "periodic:4", "--png", "pictures/p.png")
+def test_picture(lagbench_here, tmp_path: Path) -> None:
+    ran = lagbench_here("lag", "show", "periodic:4", "--png", "pictures/p.png")
     assert ran.returncode == 0 and "wrote pictures/p.png" in ran.stdout
     picture = tmp_path / "pictures" / "p.png"
     assert picture.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     pixels = matplotlib.image.imread(picture)
     assert pixels.shape[0] > 400 and pixels.shape[1] > 1000 and pixels[..., :3].std() > 0.05
-    told = lagbench("lag", "show", "in_flight:4", "--json", "--png", "q.png")
+    told = lagbench_here("lag", "show", "in_flight:4", "--json", "--png", "q.png")
     assert json.loads(told.stdout)["name"] == "in_flight:4" and "wrote q.png" in told.stderr
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["q.png"]
 
 
-def test_a_trace_brings_its_size(lagbench, tmp_path: Path) -> None:
+def test_a_trace_brings_its_size(lagbench_here, tmp_path: Path) -> None:
     plan = planned("in_flight:3", 12, 3, tokens=100)
     write_lines(tmp_path / "mine.jsonl", lines(plan))
-    data = shown(lagbench, "trace:mine.jsonl")
+    data = shown(lagbench_here, "trace:mine.jsonl")
     assert data["digest"] == plan.digest and data["tokens"] == 76  # the last switch is at token 75
-    assert len(shown(lagbench, "trace:mine.jsonl", "--updates", "5")["source"]) == 5
+    assert len(shown(lagbench_here, "trace:mine.jsonl", "--updates", "5")["source"]) == 5
     scene = imagined_scene(resolve(f"trace:{tmp_path / 'mine.jsonl'}"), None, None, None, 0)
     assert (scene.updates, scene.groups, scene.tokens) == (12, 3, 76)
 
@@ -221,43 +221,43 @@ def test_a_trace_brings_its_size(lagbench, tmp_path: Path) -> None:
         (("import", "areal", "f", "--out", "o", "--groups", "2", "--responses", "2"), "No such file"),
     ],
 )
-def test_wrong_input(lagbench, tmp_path: Path, arguments: tuple[str, ...], expected: str) -> None:
+def test_wrong_input(lagbench_here, tmp_path: Path, arguments: tuple[str, ...], expected: str) -> None:
     (tmp_path / "file").write_text("")
-    ran = lagbench("lag", *arguments)
+    ran = lagbench_here("lag", *arguments)
     assert ran.returncode == 2, ran.stderr
     assert len(ran.stderr.strip().splitlines()) == 1, ran.stderr
     assert ran.stderr.startswith("error: ") and expected in ran.stderr
 
 
 @pytest.mark.parametrize("ratio", ["0", "-1", "1/0", "often", ""])
-def test_wrong_ratio(lagbench, ratio: str) -> None:
+def test_wrong_ratio(lagbench_here, ratio: str) -> None:
     command = ("lag", "import", "areal", "f", "--out", "o", "--groups", "2", "--responses", "2")
-    ran = lagbench(*command, f"--updates-per-version={ratio}")
+    ran = lagbench_here(*command, f"--updates-per-version={ratio}")
     assert ran.returncode == 2 and f"--updates-per-version {ratio!r} is not valid" in ran.stderr
 
 
-def test_import_writes_a_trace_that_runs(lagbench, tmp_path: Path) -> None:
+def test_import_writes_a_trace_that_runs(lagbench_here, tmp_path: Path) -> None:
     """Three updates of two groups, one response each; AReaL's version is one training step of two updates."""
     versions = [[[0, 8]], [[0, 4]], [[0, 6]], [[0, 2]], [[0, 4], [1, 4]], [[1, 8]]]
     records = [{"version_rle": rle, "task_id": i} for i, rle in enumerate(versions)]
     write_lines(tmp_path / "dump.jsonl", records)
     command = ("lag", "import", "areal", "dump.jsonl", "--out", "out/mine.jsonl", "--groups", "2", "--responses", "1")
-    ran = lagbench(*command, "--updates-per-version", "2")
+    ran = lagbench_here(*command, "--updates-per-version", "2")
     assert ran.returncode == 0, ran.stderr
     plan = read_trace(tmp_path / "out" / "mine.jsonl")
     assert plan.source.tolist() == [[0, 0], [0, 0], [0, 2]]
     assert plan.switches.tolist() == [[2, 0, 4, 2]]
     assert "3 updates x 2 groups, lag of groups mean 0.6667, max 2, 1 group in flight" in ran.stdout
     assert "lags=trace:out/mine.jsonl updates=3 prompts_per_update=2" in ran.stdout
-    data = shown(lagbench, "trace:out/mine.jsonl")
+    data = shown(lagbench_here, "trace:out/mine.jsonl")
     assert data["digest"] == plan.digest and data["mean"] == pytest.approx(4 / 6)
 
 
-def test_import_prints_remarks_and_takes_fractions(lagbench, tmp_path: Path) -> None:
+def test_import_prints_remarks_and_takes_fractions(lagbench_here, tmp_path: Path) -> None:
     """PipelineRL counts samples: four per update."""
     write_lines(tmp_path / "stream.jsonl", [{"metadata": {"model_version": v}} for v in (0, 0, 0, 0, 4, 0, 0, 4, 6)])
     command = ("lag", "import", "pipeline_rl", "stream.jsonl", "--out", "mine.jsonl", "--groups", "2")
-    ran = lagbench(*command, "--responses", "2", "--updates-per-version", "1/4", "--tokens", "16")
+    ran = lagbench_here(*command, "--responses", "2", "--updates-per-version", "1/4", "--tokens", "16")
     assert ran.returncode == 0, ran.stderr
     assert read_trace(tmp_path / "mine.jsonl").source.tolist() == [[0, 0], [0, 0]]
     assert "the last 1 of 9 responses are left out" in ran.stdout
@@ -267,10 +267,10 @@ def test_import_prints_remarks_and_takes_fractions(lagbench, tmp_path: Path) -> 
 # What is listed and written
 
 
-def test_list_explains_every_schedule_and_alias(lagbench) -> None:
-    ran = lagbench("lag", "list", "--json")
+def test_list_explains_every_schedule_and_alias(lagbench_here) -> None:
+    ran = lagbench_here("lag", "list", "--json")
     rows = json.loads(ran.stdout)
-    assert ran.stdout == lagbench("list", "lags", "--json").stdout
+    assert ran.stdout == lagbench_here("list", "lags", "--json").stdout
     assert [row["name"] for row in rows] == [*SCHEDULES.all(), *ALIASES]
     for row in rows:
         assert row["description"] and re.fullmatch(rf"{row['name']}(\[?:.+)?", row["form"])

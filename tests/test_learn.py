@@ -26,7 +26,7 @@ from lagbench.harness.models import locate
 from lagbench.harness.models.load import load_model, load_tokenizer
 from lagbench.harness.noise import TRAINING, Noise
 from lagbench.harness.rollout.torch_sampler import TorchSampler
-from lagbench.harness.types import Rollouts
+from lagbench.harness.types import Rollouts, Verdict
 
 TOKENIZER = load_tokenizer(locate("tiny"))
 MIXED = [TOKENIZER(text).input_ids for text in ("3+5-2=", "7-9=", "4+4+4+4-1=", "0-0-9=")]
@@ -265,7 +265,8 @@ def test_diagnostics_by_value() -> None:
     )
     gradient = torch.tensor([[-0.5, -0.25], [0.0, 0.125], [1.0, 1.0], [0.0, 0.0]])
     entropy = torch.full((4, 2), 0.25)
-    measured = measure(batch, rollouts, entropy, gradient, (0.5, 2.0, -1.5), Step(3.0, -0.25))
+    verdicts = [Verdict(True, "1", "exact"), *2 * [Verdict(False, None, "unparsed")], Verdict(False, "x", "timeout")]
+    measured = measure(batch, rollouts, verdicts, entropy, gradient, (0.5, 2.0, -1.5), Step(3.0, -0.25))
     assert list(measured) == list(DIAGNOSTICS)
     w, whole = math.exp(-0.5), math.exp(-1)  # every token is 0.5 nats less likely than it was, every response 1
     assert measured == pytest.approx(
@@ -277,6 +278,8 @@ def test_diagnostics_by_value() -> None:
             "zero_variance_fraction": 0.5,
             "response_tokens": 2,
             "truncated_fraction": 0.25,
+            "unparsed_fraction": 0.5,
+            "timeout_fraction": 0.25,
             "lag_mean": 2,
             "lag_max": 3,
             "nll": 2.25,  # mean of 2, 2, 1, 4

@@ -1,6 +1,7 @@
 """Disturbances of the sampler by value, and that behavior log-probabilities are those of the disturbed distribution."""
 
 import math
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from lagbench.harness.learn.loop import generate, train
 from lagbench.harness.noise import TRAINING, Noise
 from lagbench.harness.registry import OBJECTIVES, load_task
 from lagbench.harness.rollout.mismatch import Mismatch, make_mismatch, nucleus, spelled
-from lagbench.harness.sweep.cell import assemble_trainer
+from lagbench.harness.sweep.cell import assemble_exam, assemble_trainer
 from lagbench.harness.verify import Verifier
 
 CHAIN = load_task("chain", {})
@@ -101,7 +102,9 @@ def test_mismatch_separates_policies_at_lag_0_and_not_the_evaluation(run, tmp_pa
     clean = tmp_path / "clean"
     clean.mkdir()
     assert all(row["kl_k3"] < 1e-9 for row in train(trainer_of(run(updates=2)), OBJECTIVES.get("grpo"), clean))
-    assert trainer.evaluator.mismatch == Mismatch()
+    with ExitStack() as held:
+        exam = assemble_exam(trainer, "chain", CHAIN, held)
+    assert exam.sampler.mismatch == Mismatch() and trainer.sampler != exam.sampler
     prompts = [store.read_lines(folder / store.METRICS)[0]["prompts"] for folder in (tmp_path, clean)]
     assert prompts[0] == prompts[1]
 

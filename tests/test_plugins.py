@@ -61,9 +61,9 @@ def test_a_new_package_is_installed_listed_checked_and_trained(tmp_path: Path, l
         (("mine", "--folder", "."), ". exists; remove it or choose another --folder"),
     ],
 )
-def test_wrong_names_for_a_new_package(lagbench, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_wrong_names_for_a_new_package(lagbench_here, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     (tmp_path / "lock").write_text("a file")
-    made = lagbench("new", "objective", *arguments)
+    made = lagbench_here("new", "objective", *arguments)
     assert made.returncode == 2 and message in made.stderr and len(made.stderr.strip().splitlines()) == 1
 
 

@@ -37,7 +37,8 @@ def cell(
             "pass@1": {"mean": score, "low": score - 0.05, "high": score + 0.05},
             "pass@8": {"mean": 0.9, "low": 0.8, "high": 1.0},
         }
-        result = {"scores": scores, "lag_mean": 1.5 + seed, "lag_max": 16.0}
+        evaluation = {"version": 100, "exam": "chain", "problems": 16, "scores": scores}
+        result = {"scores": scores, "evaluations": [evaluation], "lag_mean": 1.5 + seed, "lag_max": 16.0}
         store.write_json(folder / name / store.RESULT, result)
     if reason:
         store.write_json(folder / name / store.FAILED, {"reason": reason, "non_finite_update": 3})
@@ -180,14 +181,14 @@ def test_mismatch_is_an_axis_of_its_own(folder: Path) -> None:
     ]  # fmt: skip
     assert apart[1]["change_from_lag_0"] is None  # there is no lag 0 under this mismatch
     assert "| objective | lag | mismatch | mean lag |" in to_markdown(comparison)
-    write_report(comparison, folder / "out")
+    write_report(comparison, folder, folder / "out")
 
 
 def test_files_are_written(comparison: Comparison, tmp_path: Path) -> None:
-    write_report(comparison, tmp_path / "out")
+    write_report(comparison, tmp_path, tmp_path / "out")
     picture = (tmp_path / "out" / "pass1_against_lag.png").read_bytes()
     assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
-    assert len(list((tmp_path / "out").iterdir())) == 4
+    assert len(list((tmp_path / "out").iterdir())) == 5
 
 
 def test_nothing_finished_yet(tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ def test_nothing_finished_yet(tmp_path: Path) -> None:
     found = row(comparison, "asympo", 4)
     assert found["pass@1"] is None and found["base"] is None and found["unfinished"] == 1
     assert notes(comparison)[0] == "The base model has not been evaluated: run the suite again, it goes on."
-    write_report(comparison, tmp_path / "out")
+    write_report(comparison, tmp_path, tmp_path / "out")
 
 
 def test_no_results_folder(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The torch sampler against a slow reference, and noise that depends on nothing but its address."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,10 @@ from lagbench.harness.models.load import load_model, load_tokenizer
 from lagbench.harness.noise import EVALUATION, TRAINING, Noise, prompt_order, stream
 from lagbench.harness.prompts import prompt_form
 from lagbench.harness.registry import load_task
+from lagbench.harness.rollout.stopping import StopStrings, cut
 from lagbench.harness.rollout.text import Codec, stop_ids
 from lagbench.harness.rollout.torch_sampler import TorchSampler, inverse_cdf
-from lagbench.harness.types import Rollouts
+from lagbench.harness.types import Rollouts, Task
 
 TOKENIZER = load_tokenizer(locate("tiny"))
 STOP, PAD = TOKENIZER.eos_token_id, TOKENIZER.pad_token_id
@@ -172,6 +175,43 @@ def test_codec_round_trip(model) -> None:
     ids = [row[mask].tolist() for row, mask in zip(rollouts.tokens, rollouts.mask, strict=True)]
     assert codec.decode(rollouts) == [TOKENIZER.decode([i for i in row if i != STOP]) for row in ids]
     assert stop_ids(model, TOKENIZER) == (STOP,)
+
+
+def test_text_is_cut_at_the_first_stop_string() -> None:
+    assert cut("a b c b", ("b", "c")) == "a " and cut("a b c", ("x",)) == "a b c" and cut("a", ()) == "a"
+
+
+@pytest.mark.parametrize("strings", [(";1",), ("#-", "4#"), ("6", "#10")])
+def test_a_response_ends_with_the_token_that_completes_a_stop_string(model, strings: tuple[str, ...]) -> None:
+    """Against the same draws without one; in flight, too, where the string may straddle two versions."""
+    free, bound = sampler(model), replace(sampler(model), stops=StopStrings(strings, TOKENIZER))
+    whole, stopped = free.sample(MIXED, noise(4, samples=16)), bound.sample(MIXED, noise(4, samples=16))
+    begun = bound.sample(MIXED, noise(4, samples=16), ends=[2, 3, 4, 5])
+    continued = bound.sample(MIXED, noise(4, samples=16), begun=begun)
+    assert torch.equal(continued.tokens, stopped.tokens) and torch.equal(continued.stopped, stopped.stopped)
+    ended = 0
+    for row in range(64):
+        tokens = whole.tokens[row][whole.mask[row]].tolist()
+        texts = [TOKENIZER.decode(tokens[: t + 1]) for t in range(len(tokens))]
+        length = next((t + 1 for t, text in enumerate(texts) if any(s in text for s in strings)), len(tokens))
+        assert stopped.tokens[row][stopped.mask[row]].tolist() == tokens[:length]
+        assert stopped.stopped[row] == (
+            length < len(tokens) or bool(whole.stopped[row]) or texts[-1] != cut(texts[-1], strings)
+        )
+        ended += length < len(tokens)
+    assert ended > 2
+
+
+def test_only_the_text_before_a_stop_string_is_graded(model) -> None:
+    task = Task([], [], prompt="{question}", stops=(";1",))
+    codec = Codec(TOKENIZER, task, prompt_form("plain"))
+    rollouts = replace(sampler(model), stops=codec.stops).sample(MIXED, noise(4, samples=16))
+    texts = codec.decode(rollouts)
+    whole = TOKENIZER.batch_decode(
+        [row[mask].tolist() for row, mask in zip(rollouts.tokens, rollouts.mask, strict=True)]
+    )
+    assert any(";1" in text for text in whole) and not any(";1" in text for text in texts)
+    assert Codec(TOKENIZER, task, prompt_form("boxed")).stops.strings == ()
 
 
 def test_rollouts_fit_a_checkpoint(model) -> None:

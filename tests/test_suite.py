@@ -34,7 +34,7 @@ def test_every_cell_has_its_files(finished) -> None:
     for cell in cells:
         names = {path.name for path in (out / cell).iterdir()}
         assert names >= {
-            *("run.json", "environment.json", "plan.json", "metrics.jsonl", "attempts.jsonl", "result.json", "model")
+            *("run.json", "environment.json", "plan.json", "metrics.jsonl", "attempts-6.jsonl", "result.json", "model")
         }
         assert "checkpoint.pt" not in names
 
@@ -49,8 +49,10 @@ def test_a_cell_says_what_is_needed_to_repeat_it(finished) -> None:
     assert environment["packages"]["torch"].startswith("2.") and environment["processor"]
     base = store.read_json(out / "base" / "run.json")
     assert run["reads"] == ["logprobs", "behavior_logprobs", "advantages", "mask"] and base["reads"] == []
-    for digest in ("model_digest", "data_digest"):
-        assert len(run[digest]) == 64 and run[digest] == base[digest]
+    for digest in (run["model_digest"], run["data_digest"]["chain"]):
+        assert len(digest) == 64
+    assert all(run[key] == base[key] for key in ("model_digest", "data_digest", "data_rows"))
+    assert run["data_rows"] == {"chain": {"train": 3488, "test": 512}}
     assert store.read_lines(out / "commands.jsonl")[0]["command"] == environment["command"]
 
 
@@ -67,7 +69,7 @@ def test_realized_lag_is_planned_lag(finished) -> None:
 
 def test_attempts_are_all_kept_and_make_the_score(finished) -> None:
     out, _ = finished
-    attempts = store.read_lines(out / "base" / "attempts.jsonl")
+    attempts = store.read_lines(out / "base" / "attempts-0.jsonl")
     assert len(attempts) == 16 and all(len(problem["attempts"]) == 4 for problem in attempts)
     right = [a["verdict"]["correct"] for problem in attempts for a in problem["attempts"]]
     assert store.read_json(out / "base" / "result.json")["scores"]["pass@1"]["mean"] == pytest.approx(sum(right) / 64)
@@ -99,7 +101,7 @@ def test_leaderboard_is_printed_and_written(finished) -> None:
     ] * 2
     assert ran.stdout.splitlines()[-1] == "Report: out/report"
     assert {path.name for path in (out / "report").iterdir()} == {
-        *("leaderboard.md", "leaderboard.csv", "leaderboard.json", "pass1_against_lag.png")
+        *("leaderboard.md", "leaderboard.csv", "leaderboard.json", "evaluations.csv", "pass1_against_lag.png")
     }
 
 
@@ -113,16 +115,16 @@ def test_finished_cells_are_skipped(finished) -> None:
     assert {path: path.stat().st_mtime_ns for path in out.glob("*/result.json")} == before
 
 
-def test_other_settings_in_the_same_folder_are_refused(finished, lagbench) -> None:
+def test_other_settings_in_the_same_folder_are_refused(finished, lagbench_here) -> None:
     out, _ = finished
-    ran = lagbench("run", "quick", "objectives=asympo", "lags=0", "updates=7", *SMALL, "--results", str(out))
+    ran = lagbench_here("run", "quick", "objectives=asympo", "lags=0", "updates=7", *SMALL, "--results", str(out))
     assert ran.returncode == 2
     assert "holds a cell with other settings (updates)" in ran.stderr
 
 
-def test_json_report(finished, lagbench) -> None:
+def test_json_report(finished, lagbench_here) -> None:
     out, _ = finished
-    report = json.loads(lagbench("report", str(out), "--json").stdout)
+    report = json.loads(lagbench_here("report", str(out), "--json").stdout)
     assert [(c["objective"], c["lag"], c["seeds"]) for c in report["cells"]] == [
         *(("asympo", 0, 2), ("asympo", 3, 2), ("grpo", 0, 2), ("grpo", 3, 2))
     ]
@@ -132,15 +134,15 @@ def test_json_report(finished, lagbench) -> None:
         assert cell["collapsed"] in (True, False)
 
 
-def test_a_failed_base_is_told_and_the_rest_still_shown(finished, lagbench, tmp_path: Path) -> None:
+def test_a_failed_base_is_told_and_the_rest_still_shown(finished, lagbench_here, tmp_path: Path) -> None:
     out = tmp_path / "copy"
     shutil.copytree(finished[0], out)
     (out / "base" / "result.json").unlink()
     store.write_json(out / "base" / "failed.json", {"reason": "NonFinite: version 0", "traceback": None})
     (out / "grpo-constant-3-seed1" / "result.json").unlink()
-    ran = lagbench("report", "copy")
+    ran = lagbench_here("report", "copy")
     assert ran.returncode == 0 and "base model has not been evaluated: NonFinite: version 0" in ran.stdout
-    cells = json.loads(lagbench("report", "copy", "--json").stdout)["cells"]
+    cells = json.loads(lagbench_here("report", "copy", "--json").stdout)["cells"]
     assert [(cell["seeds"], cell["unfinished"]) for cell in cells] == [(2, 0), (2, 0), (2, 0), (1, 1)]
     assert cells[0]["base"] is None and cells[0]["collapsed"] is False
     assert cells[3]["interval_over"] == "problems"

@@ -10,8 +10,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lagbench import InputError
-from lagbench.harness.evaluate.attempts import attempts
-from lagbench.harness.evaluate.passk import scores
+from lagbench.harness.evaluate.attempts import Exam, attempts
+from lagbench.harness.evaluate.metrics import scores
 from lagbench.harness.models import locate, recipe
 from lagbench.harness.models.load import load_model, load_tokenizer
 from lagbench.harness.prompts import prompt_form
@@ -39,8 +39,10 @@ def base_scores(model) -> dict:
     task, tokenizer = load_task("chain", {}), load_tokenizer(FOLDER)
     sampler = TorchSampler(model, lambda: 0, (tokenizer.eos_token_id,), tokenizer.pad_token_id, 16, 1.0)
     with Verifier(task) as verifier:
-        made = attempts(task.test[:256], 16, 256, sampler, Codec(tokenizer, task, prompt_form("plain")), verifier)
-        return scores(np.array([[attempt.verdict.correct for attempt in row] for _, row in made]))
+        exam = Exam("chain", task.test[:256], sampler, Codec(tokenizer, task, prompt_form("plain")), verifier)
+        made = [row for _, row in attempts(exam, 16, 256)]
+    correct = np.array([[attempt.verdict.correct for attempt in row] for row in made])  # [M, n]
+    return scores(correct, np.array([[attempt.cluster for attempt in row] for row in made]))
 
 
 def test_it_is_capable_but_unreliable() -> None:

@@ -27,9 +27,10 @@ def save(folder: Path, policy: Policy, inbox: Inbox) -> None:
 
 
 def lines_digest(folder: Path, version: int) -> str:
-    """sha256 over the lines of metrics and trace that belong to the updates before `version`."""
-    kept = {name: store.first_lines(folder / name, version + extra) for name, extra in LINES.items()}
-    return hashlib.sha256(b"".join(kept.values())).hexdigest()
+    """sha256 over what the updates before `version` have left: lines of metrics and trace, and attempts."""
+    kept = [store.first_lines(folder / name, version + extra) for name, extra in LINES.items()]
+    tried = [folder / store.attempts_file(earlier) for earlier in range(version)]
+    return hashlib.sha256(b"".join(kept + [path.read_bytes() for path in tried if path.exists()])).hexdigest()
 
 
 def restore(folder: Path, policy: Policy) -> Inbox:

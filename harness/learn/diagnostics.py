@@ -7,10 +7,12 @@ limited to +-20, and W = exp(D). A measurement over an empty side is 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from ..types import Batch, Rollouts
+from ..types import Batch, Rollouts, Verdict
 from .aggregate import response_means
 from .policy import Step
 
@@ -24,6 +26,8 @@ DIAGNOSTICS = {
     "zero_variance_fraction": "share of groups whose responses all have the same reward (TRL frac_reward_zero_std)",
     "response_tokens": "mean length of a response, end of sequence included",
     "truncated_fraction": "share of responses cut at max_tokens",
+    "unparsed_fraction": "share of responses in which no answer was found",
+    "timeout_fraction": "share of responses whose comparison ran out of time; counted as wrong",
     "lag_mean": "mean lag of a token, in updates",
     "lag_max": "largest lag of a token, in updates",
     "nll": "mean over responses of N_i, the mean of -log pi over the response's tokens, in nats",
@@ -51,11 +55,18 @@ DIAGNOSTICS = {
 
 
 def measure(
-    batch: Batch, rollouts: Rollouts, entropy: Tensor, gradient: Tensor, loss: tuple[float, float, float], step: Step
+    batch: Batch,
+    rollouts: Rollouts,
+    verdicts: Sequence[Verdict],
+    entropy: Tensor,
+    gradient: Tensor,
+    loss: tuple[float, float, float],
+    step: Step,
 ) -> dict[str, float]:
     """Every one of `DIAGNOSTICS` for one update.
 
-    `entropy` and `gradient` (dL/dlogprobs) are [B, T]; `loss` is its value with its positive and its negative part.
+    `verdicts` are those of the B responses; `entropy` and `gradient` (dL/dlogprobs) are [B, T]; `loss` is its value
+    with its positive and its negative part.
     """
     mask, advantages = batch.mask, batch.advantages
     lag = batch.lag[mask].float()  # [tokens]
@@ -65,6 +76,8 @@ def measure(
         "zero_variance_fraction": _zero_variance_fraction(batch),
         "response_tokens": float(mask.sum(1).float().mean()),
         "truncated_fraction": float((~rollouts.stopped).float().mean()),
+        "unparsed_fraction": _share(verdicts, "unparsed"),
+        "timeout_fraction": _share(verdicts, "timeout"),
         "lag_mean": float(lag.mean()),
         "lag_max": float(lag.max()),
         "entropy": _mean(entropy[mask]),
@@ -124,6 +137,10 @@ def distance_from_behavior(logprobs: Tensor, behavior_logprobs: Tensor, mask: Te
 def effective_share(weights: Tensor) -> float:
     """(sum w)^2 / (n sum w^2) of positive weights [n]: 1 where all are equal, 1/n where one is everything."""
     return float(weights.sum().square() / (len(weights) * weights.square().sum()))
+
+
+def _share(verdicts: Sequence[Verdict], method: str) -> float:
+    return sum(verdict.method == method for verdict in verdicts) / len(verdicts)
 
 
 def _mean(values: Tensor) -> float:

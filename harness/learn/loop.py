@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from ..noise import TRAINING, Noise
 from ..registry import Entry
 from ..rollout import Sampler
 from ..rollout.text import Codec
-from ..types import Batch, Loss, NonFinite, Problem, Rollouts
+from ..types import Batch, Loss, NonFinite, Problem, Rollouts, Verdict
 from ..verify import Verifier
 from . import checkpoint
 from .advantages import make_advantage
@@ -43,7 +43,6 @@ class Trainer:
     plan: LagPlan
     policy: Policy
     sampler: Sampler  # of what is trained on
-    evaluator: Sampler  # of attempts at held-out problems: never disturbed
     codec: Codec
     verifier: Verifier
 
@@ -53,15 +52,23 @@ class Trainer:
 
 
 def train(
-    trainer: Trainer, objective: Entry, folder: Path, checkpoint_every_s: float = math.inf
+    trainer: Trainer,
+    objective: Entry,
+    folder: Path,
+    checkpoint_every_s: float = math.inf,
+    at_version: Callable[[int], object] = lambda version: None,
 ) -> Iterator[dict[str, Any]]:
-    """Carry out the plan from the last checkpoint on, yielding each update's measurements as they are written."""
+    """Carry out the plan from the last checkpoint on, yielding each update's measurements as they are written.
+
+    `at_version` is called with every version but the last while it is current, again after an interruption.
+    """
     policy = trainer.policy
     inbox = checkpoint.restore(folder, policy)
     if policy.version == 0:
         store.write_lines(folder / store.TRACE, [header(trainer.plan.name, trainer.run.prompts_per_update)])
     saved_at = time.monotonic()
     for version in range(policy.version, trainer.run.updates):
+        at_version(version)
         started = time.perf_counter()
         for segments in trainer.plan.drawn_by(version):
             draw(trainer, segments, inbox[segments.update])
@@ -107,12 +114,13 @@ def learn(trainer: Trainer, objective: Entry, update: int, rollouts: Rollouts) -
     """One optimizer update on `rollouts`: verify, score, differentiate, step. Returns what was measured."""
     run, policy = trainer.run, trainer.policy
     require_planned(trainer.plan, update, rollouts)
-    rewards = grade(trainer, trainer.asked(update), rollouts)  # [B]
+    verdicts = grade(trainer, trainer.asked(update), rollouts)  # B
     forward = policy.forward(sequences(rollouts, trainer.codec.pad_id, policy.device))
-    found = differentiate(run, objective, update, rollouts, forward, rewards)
+    found = differentiate(run, objective, update, rollouts, forward, rewards_of(verdicts))
     forward.backward(found.gradient)
     step = policy.step(found.loss.step_scale)
-    measured = measure(found.batch, rollouts, forward.entropy, found.gradient, (found.total, *found.parts), step)
+    loss = (found.total, *found.parts)
+    measured = measure(found.batch, rollouts, verdicts, forward.entropy, found.gradient, loss, step)
     return {"update": update, **measured, "objective": found.loss.metrics, "prompts": prompts_digest(rollouts)}
 
 
@@ -153,8 +161,12 @@ def require_finite(objective: Entry, update: int, total: Tensor, gradient: Tenso
             )
 
 
-def grade(trainer: Trainer, problems: Sequence[Problem], rollouts: Rollouts) -> Tensor:
-    """1 for a right response, 0 for a wrong one: [B] float32."""
+def grade(trainer: Trainer, problems: Sequence[Problem], rollouts: Rollouts) -> list[Verdict]:
+    """The verdict on every response: B, the responses to each problem side by side."""
     asked = [p for p in problems for _ in range(trainer.run.responses_per_prompt)]
-    verdicts = trainer.verifier.grade(asked, trainer.codec.decode(rollouts))
+    return trainer.verifier.grade(asked, trainer.codec.decode(rollouts))
+
+
+def rewards_of(verdicts: Sequence[Verdict]) -> Tensor:
+    """1 for a right response, 0 for a wrong one: [B] float32."""
     return torch.tensor([float(verdict.correct) for verdict in verdicts])

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..config import Run
-from ..learn.loop import Trainer, differentiate, generate, grade, learn
+from ..learn.loop import Trainer, differentiate, generate, grade, learn, rewards_of
 from ..learn.policy import Forward, Policy, cosine, sequences
 from ..noise import prompt_order
 from ..registry import OBJECTIVES
@@ -108,7 +108,7 @@ def _reference(trainer: Trainer, probe: Probe, advance: Callable[[], None]) -> t
         update = run.updates + probe.batches + i
         rollouts = generate(trainer, update, np.arange(run.prompts_per_update))
         forward = _forward(trainer, rollouts)
-        rewards = grade(trainer, trainer.asked(update), rollouts)
+        rewards = rewards_of(grade(trainer, trainer.asked(update), rollouts))
         found = differentiate(run, objective, run.updates, rollouts, forward, rewards)
         forward.backward(found.gradient)
         halves[i % 2].append(_taken(policy))
@@ -125,7 +125,7 @@ def _gradients(
     found: list[Tensor | str] = [torch.zeros(()) for _ in runs]
     for i, rollouts in enumerate(stale):
         forward = _forward(trainer, rollouts)
-        rewards = grade(trainer, trainer.asked(updates + i), rollouts)
+        rewards = rewards_of(grade(trainer, trainer.asked(updates + i), rollouts))
         for j, run in enumerate(runs):
             total = found[j]
             if isinstance(total, str):

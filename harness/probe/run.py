@@ -14,11 +14,11 @@ from rich.console import Console
 
 from .. import store
 from ..config import JUDGMENT, Run, Suite, digest_of
-from ..models import digest, locate
 from ..sweep.executor import warm_context
 from ..sweep.expand import cells, check
 from ..sweep.progress import progress_bar
-from ..sweep.provenance import data_digest, environment
+from ..sweep.provenance import environment
+from ..sweep.provenance import inputs as inputs_of
 from ..types import InputError, NonFinite
 from .fidelity import Probe, probe_seed, work_units
 
@@ -33,7 +33,7 @@ def run_probe(suite: Suite, history: str, probe: Probe, folder: Path | None, wor
         raise InputError(f"batches={probe.batches} and fresh={probe.fresh}: expected at least 1 and 2")
     objectives = tuple(dict.fromkeys((*suite.objectives, history)))
     suite = suite.model_copy(update={"lags": ("sync",), "objectives": objectives})
-    inputs = {"data_digest": data_digest(check(suite)), "model_digest": digest(locate(suite.model))}
+    inputs = inputs_of(suite.model, check(suite))
     runs = [run for run in cells(suite) if run.objective]
     shared = suite.model_dump(mode="json", exclude={"seeds"} | JUDGMENT)
     settings = inputs | {"history": history, "probe": dataclasses.asdict(probe), "suite": shared}

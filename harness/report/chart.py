@@ -76,7 +76,7 @@ def _points(axes: plt.Axes, name: str, points: Sequence[tuple[float, Row]], i: i
         return
     scores = [row.scores["pass@1"] for _, row in points]
     x = [place + (0.03 if line == "-" else 0.1) * (i - 2) for place, _ in points]
-    half = np.array([np.nan_to_num(estimate.high - estimate.mean) for estimate in scores])
-    axes.errorbar(x, [estimate.mean for estimate in scores], yerr=half, label=name or None, linestyle=line,
+    reach = np.nan_to_num([(e.mean - e.low, e.high - e.mean) for e in scores]).T  # [2, N], down and up
+    axes.errorbar(x, [estimate.mean for estimate in scores], yerr=reach, label=name or None, linestyle=line,
                   color=COLORS[i % len(COLORS)], marker=MARKERS[i % len(MARKERS)], markersize=5, linewidth=1.6,
                   elinewidth=1, capsize=2)  # fmt: skip

@@ -13,7 +13,7 @@ import numpy as np
 from .. import store
 from ..config import NO_MISMATCH, CollapseRules
 from ..evaluate.collapse import Collapse, find_collapse
-from ..evaluate.passk import Estimate, mean_interval
+from ..evaluate.intervals import Estimate, mean_interval
 from ..gate import Gate
 from ..types import Conventions, InputError
 from .gates import gates

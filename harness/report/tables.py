@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ..config import NO_MISMATCH
 from ..evaluate.collapse import Collapse
-from ..evaluate.passk import Estimate
+from ..evaluate.intervals import Estimate
 from ..types import Conventions
 from .comparison import Comparison, Row, constant_lag
 
@@ -74,7 +74,7 @@ def _bounds(prefix: str, estimate: Estimate | None) -> dict[str, float | None]:
 def _largest(comparison: Comparison) -> str:
     """The pass@k of the largest k that anything was scored with."""
     everything = [comparison.base_scores, *(row.scores for row in comparison.rows)]
-    scored = {metric for scores in everything for metric in scores}
+    scored = {metric for scores in everything for metric in scores if metric.startswith("pass@")}
     return max(scored, key=lambda metric: int(metric.partition("@")[2]), default="pass@1")
 
 

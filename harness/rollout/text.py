@@ -9,6 +9,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..prompts import PromptForm
 from ..types import InputError, Problem, Rollouts, Task
+from .stopping import StopStrings, cut
+
+AROUND = 1000  # bytes that a chat template may add to a prompt
 
 
 @dataclass(frozen=True)
@@ -40,22 +43,32 @@ class Codec:
         return self.tokenizer.apply_chat_template(message, add_generation_prompt=True, return_dict=False)
 
     def check(self, problems: Sequence[Problem], room: int | None) -> None:
-        """Refuse prompts that the tokenizer cannot spell, or longer than `room` tokens; tries the longest questions."""
-        for problem in sorted(problems, key=lambda problem: len(problem.question))[-20:]:
-            prompt = self.form.text(self.task, problem.question)
+        """Refuse prompts that the tokenizer cannot spell (tries the longest), or any longer than `room` tokens."""
+        texts = {problem.id: self.form.text(self.task, problem.question) for problem in problems}
+        for prompt in sorted(texts.values(), key=len)[-20:]:
             read = self.tokenizer.decode(self.tokenizer(prompt).input_ids, skip_special_tokens=True)
             if len("".join(read.split())) < 0.9 * len("".join(prompt.split())):
                 raise InputError(f"the model's tokenizer reads {prompt[:40]!r} as {read[:40]!r}; choose another model")
-            if room is not None and len(self.encode(problem)) > room:
+        if room is None:
+            return
+        for problem in problems:
+            possibly = len(texts[problem.id].encode()) + AROUND > room  # a token is a byte at least
+            if possibly and (tokens := len(self.encode(problem))) > room:
                 raise InputError(
-                    f"the prompt of {problem.id} has {len(self.encode(problem))} tokens, but the model's context "
+                    f"the prompt of {problem.id} has {tokens} tokens, but the model's context "
                     f"leaves {room} beside max_tokens; lower max_tokens or choose another model"
                 )
 
     def decode(self, rollouts: Rollouts) -> list[str]:
-        """Every response's text, special tokens left out."""
+        """Every response's text up to a stop string, special tokens left out."""
         rows = [row[mask].tolist() for row, mask in zip(rollouts.tokens, rollouts.mask, strict=True)]
-        return self.tokenizer.batch_decode(rows, skip_special_tokens=True)
+        texts = self.tokenizer.batch_decode(rows, skip_special_tokens=True)
+        return [cut(text, self.stops.strings) for text in texts]
+
+    @property
+    def stops(self) -> StopStrings:
+        """What ends a response besides an end-of-sequence token."""
+        return StopStrings(self.form.stops(self.task), self.tokenizer)
 
 
 def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from ..noise import Noise
 from ..types import NonFinite, Rollouts
 from .mismatch import Mismatch
 from .padding import left_pad, positions
+from .stopping import StopStrings
 
 NO_DISTURBANCE = Mismatch()
 
@@ -29,6 +30,7 @@ class TorchSampler:
     max_tokens: int
     temperature: float
     mismatch: Mismatch = NO_DISTURBANCE
+    stops: StopStrings | None = None
 
     @torch.no_grad()
     def sample(
@@ -57,6 +59,8 @@ class TorchSampler:
             drawn[rows, t] = True
             versions[rows, t] = self.version()
             ended = torch.isin(token, stops)
+            if self.stops is not None:
+                ended |= self.stops.ended(tokens, rows, t)
             stopped[rows] = ended
             t = t + 1
             going = (~ended & (t < limits[rows])).nonzero().squeeze(-1)

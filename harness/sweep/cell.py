@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,8 @@ from filelock import FileLock
 
 from .. import store
 from ..config import Run
-from ..evaluate.attempts import Attempt, attempts
-from ..evaluate.passk import scores
+from ..evaluate.attempts import Exam, attempts, line
+from ..evaluate.summary import by_exam, summarize
 from ..lag import Scene, make_plan
 from ..lag.trace import read_trace
 from ..learn.loop import Trainer, train
@@ -30,10 +32,10 @@ from ..rollout import Sampler
 from ..rollout.mismatch import Bf16Sampler, Mismatch, make_mismatch
 from ..rollout.text import Codec, stop_ids
 from ..rollout.torch_sampler import NO_DISTURBANCE, TorchSampler
-from ..types import NonFinite, Problem, Task
+from ..types import NonFinite, Task
 from ..verify import Verifier
 from .beginnings import Beginnings, SharingSampler, initial_lengths
-from .expand import task_of
+from .expand import exam_tasks, task_of
 from .integrity import seal
 from .provenance import environment
 
@@ -73,52 +75,41 @@ def run_cell(run: Run, folder: Path, how: Execution, on_update: Callable[[int], 
 def work(run: Run, folder: Path, how: Execution, on_update: Callable[[int], None]) -> dict[str, Any]:
     """Train to the end, evaluate, and return what `result.json` holds."""
     task = task_of(run)
-    with Verifier(task) as verifier:
+    with ExitStack() as held:
+        verifier = held.enter_context(Verifier(task))
         trainer = assemble_trainer(run, task, verifier, Beginnings.of(run, folder.parent / store.BEGINNINGS))
+        exams = [assemble_exam(trainer, name, its, held) for name, its in exam_tasks(run, task).items()]
+        evaluate = partial(examine, exams, run, folder)
         store.write_json(folder / store.ENVIRONMENT, environment(how.command))
         store.write_json(folder / store.PLAN, trainer.plan.to_json())
         if run.objective is not None:
-            for row in train(trainer, OBJECTIVES.get(run.objective), folder, how.checkpoint_every_s):
+            for row in train(trainer, OBJECTIVES.get(run.objective), folder, how.checkpoint_every_s, evaluate):
                 on_update(row["update"] + 1)
-        graded = list(
-            attempts(
-                task.test[: run.eval_problems],
-                run.eval_samples,
-                run.prompts_per_update * run.responses_per_prompt,
-                trainer.evaluator,
-                trainer.codec,
-                verifier,
-            )
-        )
-    store.write_lines(folder / store.ATTEMPTS, (_line(problem, made) for problem, made in graded))
+        evaluate(run.updates)
     save_model(trainer, folder)
-    return summarize(trainer, folder, [made for _, made in graded])
+    return summary(trainer, folder)
 
 
 def assemble_trainer(run: Run, task: Task, verifier: Verifier, beginnings: Beginnings | None = None) -> Trainer:
-    """Model, samplers and plan of a run, at version 0; what the initial policy draws comes from `beginnings`."""
+    """Model, sampler and plan of a run, at version 0; what the initial policy draws comes from `beginnings`."""
     folder = locate(run.model)
     model, tokenizer = load_model(folder, default_device()), load_tokenizer(folder)
     policy, codec = Policy(model, run), Codec(tokenizer, task, prompt_form(run.prompt))
     mismatch = make_mismatch(run.mismatch)
-
-    def sampler(model: Any, mismatch: Mismatch = NO_DISTURBANCE) -> TorchSampler:
-        ends = stop_ids(model, tokenizer)
-        return TorchSampler(
-            model, lambda: policy.version, ends, codec.pad_id, run.max_tokens, run.temperature, mismatch
-        )
-
-    evaluator = sampler(model)
     order = prompt_order(run.seed, run.updates, run.prompts_per_update, len(task.train))
 
     def lengths() -> np.ndarray:
         def measure() -> torch.Tensor:
-            return torch.from_numpy(initial_lengths(run, task.train, order, evaluator, codec))
+            return torch.from_numpy(initial_lengths(run, task.train, order, make_sampler(policy, codec), codec))
 
         return (beginnings(measure, "lengths", order.tolist(), run.seed) if beginnings else measure()).numpy()
 
     scene = Scene(run.updates, run.prompts_per_update, run.max_tokens, run.seed, lengths)
-    training: Sampler = Bf16Sampler.of(model, sampler) if mismatch.bf16 else sampler(model, mismatch)
+    training: Sampler
+    if mismatch.bf16:
+        training = Bf16Sampler.of(model, lambda rounded: make_sampler(policy, codec, model=rounded))
+    else:
+        training = make_sampler(policy, codec, mismatch)
     if beginnings:
         training = SharingSampler(training, lambda: policy.version, beginnings)
     return Trainer(
@@ -128,10 +119,43 @@ def assemble_trainer(run: Run, task: Task, verifier: Verifier, beginnings: Begin
         plan=make_plan(run.lag, scene),
         policy=policy,
         sampler=training,
-        evaluator=evaluator,
         codec=codec,
         verifier=verifier,
     )
+
+
+def make_sampler(policy: Policy, codec: Codec, mismatch: Mismatch = NO_DISTURBANCE, model: Any = None) -> TorchSampler:
+    """Draws responses from the policy, or from a copy of its model, under the settings of its run."""
+    run = policy.run
+    model = policy.model if model is None else model
+    return TorchSampler(
+        model=model,
+        version=lambda: policy.version,
+        stop_ids=stop_ids(model, codec.tokenizer),
+        pad_id=codec.pad_id,
+        max_tokens=run.max_tokens,
+        temperature=run.temperature,
+        mismatch=mismatch,
+        stops=codec.stops,
+    )
+
+
+def assemble_exam(trainer: Trainer, name: str, task: Task, held: ExitStack) -> Exam:
+    """The held-out problems of a task for the trainer's policy, never disturbed; `held` will close its verifier."""
+    run, own = trainer.run, name == trainer.run.task
+    codec = trainer.codec if own else Codec(trainer.codec.tokenizer, task, trainer.codec.form)
+    verifier = trainer.verifier if own else held.enter_context(Verifier(task))
+    return Exam(name, task.test[: run.eval_problems], make_sampler(trainer.policy, codec), codec, verifier)
+
+
+def examine(exams: Sequence[Exam], run: Run, folder: Path, version: int) -> None:
+    """Let the current policy sit all exams, if the run wants that of this version and it has not happened yet."""
+    path = folder / store.attempts_file(version)
+    if version not in (*run.eval_at, run.updates) or path.exists():
+        return
+    rows = run.prompts_per_update * run.responses_per_prompt
+    made = (line(exam, *graded) for exam in exams for graded in attempts(exam, run.eval_samples, rows))
+    store.write_lines(path, made)
 
 
 def save_model(trainer: Trainer, folder: Path) -> None:
@@ -144,18 +168,23 @@ def save_model(trainer: Trainer, folder: Path) -> None:
     temporary.rename(final)
 
 
-def summarize(trainer: Trainer, folder: Path, graded: list[list[Attempt]]) -> dict[str, Any]:
-    """Scores, cost, and digests that prove what was trained: planned and realized lag, final weights."""
+def summary(trainer: Trainer, folder: Path) -> dict[str, Any]:
+    """Scores, cost, and digests that prove what was trained: planned and realized lag, final weights.
+
+    `scores` are those of the final version on the first of the exams; `evaluations` holds all, by version.
+    """
     run, plan = trainer.run, trainer.plan
     metrics = store.read_lines(folder / store.METRICS)
-    flat = [attempt for made in graded for attempt in made]
-    correct = np.array([[attempt.verdict.correct for attempt in made] for made in graded])
+    evaluations = [
+        {"version": version, "exam": exam} | summarize(lines)
+        for version in sorted({*run.eval_at, run.updates})
+        for exam, lines in by_exam(store.read_lines(folder / store.attempts_file(version))).items()
+    ]
+    final = next(found for found in evaluations if found["version"] == run.updates)
     return {
         "id": run.id,
-        "scores": {name: dataclasses.asdict(estimate) for name, estimate in scores(correct).items()},
-        "eval_truncated_fraction": float(np.mean([not attempt.stopped for attempt in flat])),
-        "eval_unparsed_fraction": float(np.mean([attempt.verdict.method == "unparsed" for attempt in flat])),
-        "eval_timeouts": sum(attempt.verdict.method == "timeout" for attempt in flat),
+        "scores": final["scores"],
+        "evaluations": evaluations,
         "planned_lag_digest": plan.digest,
         "realized_lag_digest": read_trace(folder / store.TRACE).digest if metrics else plan.digest,
         **realized_lag(metrics),
@@ -171,7 +200,3 @@ def realized_lag(metrics: list[dict[str, Any]]) -> dict[str, float]:
     tokens = sum(row["response_tokens"] for row in metrics)
     mean = sum(row["lag_mean"] * row["response_tokens"] for row in metrics) / tokens if tokens else 0.0
     return {"lag_mean": mean, "lag_max": max((row["lag_max"] for row in metrics), default=0.0)}
-
-
-def _line(problem: Problem, made: list[Attempt]) -> dict[str, Any]:
-    return dataclasses.asdict(problem) | {"attempts": [dataclasses.asdict(attempt) for attempt in made]}

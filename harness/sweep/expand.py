@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
@@ -42,8 +43,8 @@ def conventions(suite: Settings, entry: Entry) -> dict[str, str]:
     return {key: papers[key] if getattr(suite, key) == PAPER else getattr(suite, key) for key in papers}
 
 
-def check(suite: Suite) -> Task:
-    """The suite's task; an InputError for anything that would make a cell fail before its first update."""
+def check(suite: Suite) -> dict[str, Task]:
+    """All tasks of a suite by name, its own first; an InputError for what would make a cell fail before its end."""
     for name in suite.hyperparameters:
         if name not in suite.objectives:
             raise InputError(
@@ -57,18 +58,41 @@ def check(suite: Suite) -> Task:
         make_aggregate(around["aggregate"], suite.max_tokens)
     task = task_of(suite)
     if not task.train:
-        raise InputError(f"task {suite.task}: no problems to train on")
-    if suite.eval_problems > len(task.test):
+        raise InputError(f"task {suite.task}: no problems to train on; use it in eval_tasks")
+    exams = exam_tasks(suite, task)
+    check_exams(exams, suite)
+    check_prompts({suite.task: task} | exams, suite)
+    return {suite.task: task} | exams
+
+
+def check_exams(exams: Mapping[str, Task], suite: Suite) -> None:
+    """An InputError where there is too little to evaluate on. Of several test sets the smaller ones are taken whole."""
+    sizes = {name: len(task.test) for name, task in exams.items()}
+    for name, size in sizes.items():
+        if size < 2:
+            raise InputError(f"task {name}: {size} test problems, but an interval needs at least two")
+    largest = max(sizes, key=lambda name: sizes[name])
+    if suite.eval_problems > sizes[largest]:
         raise InputError(
-            f"eval_problems={suite.eval_problems}, but task {suite.task} holds {len(task.test)} test problems; lower it"
+            f"eval_problems={suite.eval_problems}, but task {largest} holds {sizes[largest]} test problems; lower it"
         )
+
+
+def check_prompts(tasks: Mapping[str, Task], suite: Suite) -> None:
+    """An InputError for prompts that the model cannot spell, or that leave no room for a response."""
     folder = locate(suite.model)
-    context = context_length(folder)
+    context, tokenizer = context_length(folder), load_tokenizer(folder)
     room = None if context is None else context - suite.max_tokens
-    Codec(load_tokenizer(folder), task, prompt_form(suite.prompt)).check(
-        [*task.train, *task.test[: suite.eval_problems]], room
-    )
-    return task
+    for name, task in tasks.items():
+        trained_on = task.train if name == suite.task else ()
+        codec = Codec(tokenizer, task, prompt_form(suite.prompt))
+        codec.check([*trained_on, *task.test[: suite.eval_problems]], room)
+
+
+def exam_tasks(settings: Settings, own: Task) -> dict[str, Task]:
+    """The tasks to evaluate on by name, their data read; `own` is the one that is trained on."""
+    names = settings.eval_tasks or (settings.task,)
+    return {name: own if name == settings.task else load_task(name, {}) for name in names}
 
 
 def planned(lag: str, settings: Settings, seed: int) -> LagPlan:

@@ -26,8 +26,8 @@ def seal(result: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def file_digests(folder: Path) -> dict[str, str]:
     """sha256 of the files that a cell has written, by their path in its folder."""
-    names = [store.ENVIRONMENT, store.PLAN, store.TRACE, store.METRICS, store.ATTEMPTS]
-    paths = [folder / name for name in names] + sorted((folder / store.MODEL).rglob("*"))
+    paths = [folder / name for name in (store.ENVIRONMENT, store.PLAN, store.TRACE, store.METRICS)]
+    paths += sorted(folder.glob(store.attempts_file("*"))) + sorted((folder / store.MODEL).rglob("*"))
     return {str(path.relative_to(folder)): _sha256(path) for path in paths if path.is_file()}
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..data import data_digest
+from ..models import digest, locate
 from ..types import Task
 
 PACKAGES = ("lagbench", "torch", "transformers", "tokenizers", "numpy", "scipy", "math-verify")
@@ -30,12 +32,13 @@ def environment(command: str) -> dict[str, Any]:
     }
 
 
-def data_digest(task: Task) -> str:
-    """sha256 over all problems, in order."""
-    content = hashlib.sha256()
-    for problem in (*task.train, *task.test):
-        content.update(repr((problem.id, problem.question, problem.answer)).encode())
-    return content.hexdigest()
+def inputs(model: str, tasks: Mapping[str, Task]) -> dict[str, Any]:
+    """What a suite reads: digest of the model's files, digests and row counts of its tasks."""
+    return {
+        "model_digest": digest(locate(model)),
+        "data_digest": {name: data_digest(task) for name, task in tasks.items()},
+        "data_rows": {name: {"train": len(task.train), "test": len(task.test)} for name, task in tasks.items()},
+    }
 
 
 def _processor() -> str:

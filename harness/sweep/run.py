@@ -13,8 +13,8 @@ from rich.console import Console
 
 from .. import store
 from ..config import JUDGMENT, Run, Suite
+from ..data import overlaps
 from ..lag import resolve
-from ..models import digest, locate
 from ..registry import OBJECTIVES
 from ..types import InputError
 from .cell import Execution
@@ -23,7 +23,7 @@ from .expand import cells, check, planned
 from .integrity import damage, start_over
 from .progress import Display
 from .proofs import prove
-from .provenance import data_digest
+from .provenance import inputs as inputs_of
 
 NO_MATTER = {"id"} | JUDGMENT  # may differ from what a folder holds
 
@@ -34,7 +34,10 @@ def run_suite(suite: Suite, folder: Path, how: Execution) -> int:
     console = Console(stderr=True)
     for remark in filter(None, (resolve(lag).remark for lag in suite.lags)):
         say(console, remark)
-    inputs = {"data_digest": data_digest(check(suite)), "model_digest": digest(locate(suite.model))}
+    tasks = check(suite)
+    for overlap in overlaps(tasks):
+        say(console, f"Note: {overlap}.")
+    inputs = inputs_of(suite.model, tasks)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / store.LOCK, timeout=0):

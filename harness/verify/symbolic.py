@@ -1,55 +1,96 @@
-"""math-verify in worker processes that can be killed: what neither text nor numbers decide.
+r"""Two expressions inside a worker: their values at a few points, then math-verify.
 
-math-verify's own time limits need a main thread and can be lost inside C code, so each comparison runs in a child with
-pure-Python integers and a hard limit from outside.
+Values come first because they tell most unequal answers apart in less time than algebra takes, and because
+math-verify takes differences below 1e-15 and decimals that agree to six places for equal.
 """
 
 from __future__ import annotations
 
-import os
-from multiprocessing import get_context
+import re
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
 
-from pebble import ProcessPool
+import sympy  # type: ignore[import-untyped]
+from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
 
-SOFT_LIMIT_S, HARD_LIMIT_S = 2, 6  # whole seconds: math-verify rejects everything silently when given a float
-LONGEST_ANSWER = 2000  # characters
+from .bounds import too_large
+from .decision import UNLIKE, Decision
+from .extract import is_prose
+from .number import quantity, rounds_to
+
+TOLERANCE = 1e-9  # of two values, relative to the larger
+POINTS = (("7/3", "11/5", "5/7"), ("19/13", "3/11", "23/9"))  # positive, so that roots and logarithms are real
+_EAGER = re.compile(r"\\d?binom\s*\{\s*\d{5,}")  # evaluated while it is parsed
+_I = re.compile(r"(?<=\d)i(?![A-Za-z])")  # math-verify takes 2i for twice a real variable
+_LATEX = [LatexExtractionConfig(boxed_match_priority=0)]
+_TEXT = [LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()]
 
 
-def equivalent(gold: str, answer: str) -> bool:
-    """Whether math-verify takes `answer` to mean `gold`. Runs in a worker."""
-    from math_verify import parse, verify
+def equivalent(gold: str, answer: str) -> Decision:
+    """Whether two expressions are the same; what is too large to be evaluated is not."""
+    if _EAGER.search(gold + answer):
+        return UNLIKE
+    mine, given = _parsed(gold), _parsed(answer)
+    if any(too_large(read) for read in (*mine[:1], *given[:1]) if isinstance(read, (sympy.Basic, sympy.MatrixBase))):
+        return UNLIKE
+    mine, given = [_exact(read) for read in mine], [_exact(read) for read in given]
+    if not mine or not given:
+        return Decision(False, "symbolic")
+    if _rounds(mine[0], answer) or _rounds(given[0], gold):
+        return Decision(True, "symbolic")
+    same = _values_agree(mine[0], given[0])
+    return Decision(same and verify(mine, given, allow_set_relation_comp=True, timeout_seconds=None), "symbolic")
 
-    expected = parse(rf"\boxed{{{gold}}}", parsing_timeout=SOFT_LIMIT_S)
-    given = parse(rf"\boxed{{{answer}}}", parsing_timeout=SOFT_LIMIT_S)
-    return bool(verify(expected, given, timeout_seconds=SOFT_LIMIT_S))
+
+def extract(text: str) -> str | None:
+    """The answer that math-verify finds in prose: behind "answer is", else the last formula or number."""
+    found = parse(text, _TEXT, parsing_timeout=None)
+    if not found or not isinstance(found[-1], str):
+        return None
+    return str(found[0]) if isinstance(found[0], sympy.Number) and is_prose(found[-1]) else found[-1]
 
 
-class SymbolicWorkers:
-    """One worker process, replaced whenever it dies, started when the first comparison is asked for."""
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> list[Any]:
+    """What math-verify reads: an expression if it can, and the text."""
+    return list(parse(rf"\boxed{{{_I.sub(' i', text)}}}", _LATEX, parsing_timeout=None))
 
-    def __init__(self) -> None:
-        self._pool: ProcessPool | None = None
 
-    def compare(self, pairs: list[tuple[str, str]]) -> list[bool | None]:
-        """For each (gold, answer): equivalent or not, or None where no answer came: time limit, death, error."""
-        futures = [self._started().schedule(equivalent, pair, timeout=HARD_LIMIT_S) for pair in pairs]
-        results: list[bool | None] = []
-        for future in futures:
-            try:
-                results.append(future.result())
-            except Exception:  # the limit, a dead worker, or whatever model text makes it raise
-                results.append(None)
-        return results
+def _exact(read: Any) -> Any:
+    """An expression with its decimals as fractions, so that no comparison rounds, and i as the imaginary unit."""
+    if not isinstance(read, (sympy.Basic, sympy.MatrixBase)):
+        return read
+    exact = {number: sympy.Rational(str(number)) for number in read.atoms(sympy.Float)}
+    if not read.has(sympy.Sum, sympy.Product):
+        exact |= {symbol: sympy.I for symbol in read.atoms(sympy.Symbol) if symbol.name == "i" and not symbol.is_real}
+    return read.xreplace(exact) if exact else read
 
-    def close(self) -> None:
-        if self._pool is not None:
-            self._pool.stop()
-            self._pool.join()
-            self._pool = None
 
-    def _started(self) -> ProcessPool:
-        if self._pool is None:
-            os.environ.setdefault("SYMPY_GROUND_TYPES", "python")  # gmpy2 cannot be interrupted
-            os.environ.setdefault("MPMATH_NOGMPY", "1")
-            self._pool = ProcessPool(max_workers=1, context=get_context("spawn"))
-        return self._pool
+def _rounds(exact: Any, text: str) -> bool:
+    """Whether `text` is a decimal of enough digits that rounds a constant."""
+    written = quantity(text)
+    if not written or not written.decimals or not isinstance(exact, sympy.Expr) or not exact.is_number:
+        return False
+    value = exact.evalf(written.digits + 20)
+    return bool(value.is_Float) and rounds_to(Fraction(str(value)), written)
+
+
+def _values_agree(mine: Any, given: Any) -> bool:
+    """False where two expressions in the same variables, or one in none, have different values; else True."""
+    if isinstance(mine, sympy.MatrixBase) and isinstance(given, sympy.MatrixBase) and mine.shape == given.shape:
+        return all(_values_agree(a, b) for a, b in zip(mine.flat(), given.flat(), strict=True))
+    if not isinstance(mine, sympy.Expr) or not isinstance(given, sympy.Expr):
+        return True
+    names = sorted(mine.free_symbols | given.free_symbols, key=str)
+    if mine.free_symbols and given.free_symbols and mine.free_symbols != given.free_symbols:
+        return True
+    for point in POINTS if names else POINTS[:1]:
+        at = dict(zip(names, map(sympy.Rational, point * len(names)), strict=False))
+        parts = [side.subs(at).evalf(20).as_real_imag() for side in (mine, given)]
+        if not all(part.is_Number and part.is_finite for side in parts for part in side):
+            return True
+        (a, b), (c, d) = parts
+        if max(abs(a - c), abs(b - d)) > TOLERANCE * max(map(abs, (a, b, c, d))):
+            return False
+    return True

@@ -17,6 +17,10 @@ results/runs/quick-1a2b3c4d/            one suite
     gates.json                          proofs that were run with the suite
     report/                             leaderboard and picture
 
+results/runs/eval-tiny-1a2b3c4d/        one `lagbench eval`
+    responses.jsonl                     every response, as it was drawn; an interrupted evaluation goes on from it
+    tiny/                               lm-eval's own results_*.json and samples_*.jsonl
+
 results/runs/probe-quick-1a2b3c4d/      one probe
     probe.json                          its settings, command, versions, hardware
     seed0.json                          one per seed: cosine and norm ratio by objective and lag

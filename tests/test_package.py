@@ -43,6 +43,8 @@ def test_wheel_holds_the_whole_tree(wheel: zipfile.ZipFile) -> None:
         assert f"lagbench/harness/models/tiny/{path.name}" in held
     assert {f"lagbench/harness/suites/{name}.toml" for name in ("quick", "tiny", "gsm8k")} <= held
     assert "lagbench/py.typed" in held
+    for path in (ROOT / "tasks" / "lm_eval").glob("*.yaml"):
+        assert f"lagbench/tasks/lm_eval/{path.name}" in held
 
 
 def test_wheel_works_where_it_is_unpacked(wheel: zipfile.ZipFile, tmp_path: Path) -> None:

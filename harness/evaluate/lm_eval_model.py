@@ -2,7 +2,7 @@
 
 All samples of a problem are drawn in one call, with the noise of a run's own evaluation: what is behind a token is
 addressed by the problem's position in its test set, which its document holds as `index` (lm-eval renumbers documents
-where only some of them are asked). So neither the batch nor what else is evaluated changes a response.
+where only some of them are asked). So neither the batch nor what else is evaluated decides what is drawn.
 """
 
 from __future__ import annotations

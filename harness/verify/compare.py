@@ -18,6 +18,7 @@ from .structure import Equation, Group, alternatives, is_name, is_relation, read
 
 _FIRST = (conventions.bases, conventions.clocks, conventions.choices)
 _LAST = (conventions.ellipses, conventions.ratios, conventions.primes, conventions.kinds)
+_FUNCTION = re.compile(r"([A-Za-z])\([A-Za-z]\)")
 _SET = re.compile(r"\\(?:cup|cap|setminus|mathbb)")
 Algebra = Callable[[str, str], Decision]
 
@@ -84,7 +85,7 @@ def _equations(
 ) -> Decision | None:
     """A name has the value of its equation; any other left side has to be equal to the right: 4=5 is not 5."""
     if isinstance(mine, Equation) and isinstance(given, Equation):
-        if _function(mine.left) == _function(given.left):
+        if _same_name(key(mine.left), key(given.left)):
             return decide(mine.right, given.right, algebra)
         return algebra(gold, answer) if algebra else None
     left, right = next(side for side in (mine, given) if isinstance(side, Equation))
@@ -95,10 +96,10 @@ def _equations(
     return decide(right, answer, algebra) if isinstance(mine, Equation) else decide(gold, right, algebra)
 
 
-def _function(left: str) -> str:
-    """The name of a function without its variable: f(x) and f(t) are the same, f(1) and f(2) are not."""
-    name, bracket, argument = key(left).partition("(")
-    return name if bracket and argument.rstrip(")").isalpha() and name.isalpha() else key(left)
+def _same_name(gold: str, answer: str) -> bool:
+    """Whether two left sides name the same: themselves, f(x) and f(t), f(x) and y; f(1) and f(2) do not."""
+    names = [match[1] if (match := _FUNCTION.fullmatch(left)) else left for left in (gold, answer)]
+    return names[0] == names[1] or ("y" in names and names != [gold, answer])
 
 
 def _group_and_value(group: Group, value: str, written: str, algebra: Algebra | None) -> Decision | None:

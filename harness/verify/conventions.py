@@ -12,8 +12,11 @@ from .spelling import key
 from .structure import is_relation, split
 from .units import unit
 
+HALF_A_DAY_S = 12 * 3600
 _BASED = re.compile(r"\(?(?P<digits>\d[\dA-F]*)\)?_(?:\{(?P<long>\d+)\}|(?P<short>\d))")
-_CLOCK = re.compile(r"(?P<hour>\d{1,2}):(?P<minute>[0-5]\d)(?P<half>[ap]\.?m\.?)?", re.IGNORECASE)
+_CLOCK = re.compile(
+    r"(?P<hour>\d{1,2}):(?P<minute>[0-5]\d)(?::(?P<second>[0-5]\d))?(?P<half>[ap]\.?m\.?)?", re.IGNORECASE
+)
 _TEXT = re.compile(r"\\text\s*\{[^{}]*\}")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _UNSURE = re.compile(r"\\(?:sum|prod|int|lim|sin|cos|tan|cot|sec|csc|cup|cap)(?![a-z])")
@@ -34,13 +37,13 @@ def bases(gold: str, answer: str) -> bool | None:
 
 
 def clocks(gold: str, answer: str) -> bool | None:
-    """Whether two times of day agree; as ratios 3:45 and 1:15 would be the same."""
+    """Whether two times of day agree, 20:34 and 8:34 PM too; as ratios 3:45 and 1:15 would be the same."""
     read = [_CLOCK.fullmatch(key(text)) for text in (gold, answer)]
     if not read[0] or not read[1]:
         return None
-    halves = {match["half"].lower().replace(".", "") for match in read if match and match["half"]}
-    times = {(int(match["hour"]), match["minute"]) for match in read if match}
-    return len(times) == 1 and len(halves) < 2
+    times = [_seconds(match) for match in read if match]
+    halves = [bool(match["half"]) or int(match["hour"]) > 12 for match in read if match]
+    return times[0] == times[1] or (not all(halves) and (times[0] - times[1]) % HALF_A_DAY_S == 0)
 
 
 def choices(gold: str, answer: str) -> bool | None:
@@ -93,6 +96,12 @@ def _kind(text: str) -> str:
     words = re.findall("[A-Za-z]+", _COMMAND.sub(" ", written))
     variables = [w for w in words if len(w) < 3 and w not in ("e", "i", "pi", "ln") and (len(w) == 1 or not unit(w))]
     return "variable" if variables else "number" if _VALUE.search(written) else "word"
+
+
+def _seconds(clock: re.Match[str]) -> int:
+    hour = int(clock["hour"]) % 12 if clock["half"] else int(clock["hour"])
+    later = HALF_A_DAY_S if (clock["half"] or "").lower().startswith("p") else 0
+    return 3600 * hour + 60 * int(clock["minute"]) + int(clock["second"] or 0) + later
 
 
 def _digits(match: re.Match[str] | None, text: str) -> tuple[str, int]:

@@ -11,14 +11,14 @@ from .structure import split
 from .units import unit
 
 _TOKEN = re.compile(r"(?P<box>(?:\\|(?<![A-Za-z]))(?:boxed|fbox)\s*\{)|\\.|[{}]", re.DOTALL)
-_CUT_OFF = re.compile(r"\s*(?:(?P<math>[^${}\n]+?)(?:\$|\\\]|\\\))|(?P<number>[-+\u2212]?\d[\d.,/]*)\s*$)")
+_CUT_OFF = re.compile(r"\s*(?:(?P<math>[^$\n]+?)(?:\$|\\\]|\\\))|(?P<number>[-+\u2212]?\d[\d.,/]*)\s*$)")
 _STATED = re.compile(r"final answer is", re.IGNORECASE)
 _SEPARATOR = re.compile(r"\b(?:and|or)\b|[,;]")
 _MATH = re.compile(r"\d|\$|\\\(|\\\[")
 _FORMULA = re.compile(
     r"\$[^$]*\$|\\\(.*?\\\)|\\\[.*?\\\]|\\(?:text[a-z]*|begin|end)\s*\{[^{}]*\}|\\[A-Za-z]+", re.DOTALL
 )
-_WORD = re.compile(r"[^\W\d_]{3,}|[\u3040-\u9fff]")
+_WORD = re.compile(r"[^\W\d_]{3,}|\b(?:[Ss]o|is|we|it|of)\b|[\u3040-\u9fff]")
 _FUNCTION = re.compile(r"sin|cos|tan|cot|sec|csc|log|exp|sqrt|inf|infinity|max|min|mod|gcd|lcm")
 NEAR, SAME_SENTENCE = 10, 70  # characters between two boxes that give one answer together
 
@@ -73,8 +73,9 @@ def final_answer(response: str) -> str | None:
     found = boxes(text)
     if closed := [box for box in found if box.closed]:
         return closed[-1].content
-    if found and (start := _CUT_OFF.match(found[-1].content)):
-        return (start["math"] or start["number"]).strip()
+    if found and (read := _CUT_OFF.match(found[-1].content)):
+        content = (read["math"] or read["number"]).strip()
+        return content if content.count("{") == content.count("}") else None
     _, mark, rest = text.rpartition("####")
     return rest.strip("\n").partition("\n")[0].strip() or None if mark else None
 

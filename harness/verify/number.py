@@ -29,7 +29,7 @@ _QUANTITY = re.compile(
             \s*/\s*\(?(?P<divisor>{_SIGNED})\)?
           | (?:\s*(?:\\times|\\cdot|\*)\s*10\s*\^\s*\{{?|[eE])(?P<power>[+-]?\d{{1,3}})\}}?
           | (?P<period>\\overline\{{\d+\}}))?
-    )\)?\s*(?P<percent>\\%)?(?P<unit>\s*\^\{{\\circ\}}|(?:\s*(?:{_WORD}|[/\u20ac])(?:\s*\^\s*\{{?[23]\}}?)?)+)?\s*""",
+    )\)?(?P<percent>\s*\\%)?(?P<unit>\s*\^\{{\\circ\}}|(?:\s*(?:{_WORD}|[/\u20ac])(?:\s*\^\s*\{{?[23]\}}?)?)+)?\s*""",
     re.VERBOSE,
 )
 _PLAIN = re.compile(r"(-?[0-9]{1,30})(?:\.([0-9]{1,30}))?")
@@ -66,8 +66,8 @@ def quantity(text: str) -> Quantity | None:
     value = _value(found) if found and _may_be_unit(found["unit"] or "") else None
     if found is None or value is None:
         return None
-    written = found["number"] if not (found["divisor"] or found["period"] or found["power"]) else None
-    decimals = len(written.partition(".")[2]) if written else None
+    written = found["number"] if not (found["divisor"] or found["period"]) else None
+    decimals = len(written.partition(".")[2]) - int(found["power"] or 0) if written else None
     digits = len(re.sub(r"\D", "", written or "").lstrip("0"))
     named = unit(found["unit"]) if found["unit"] else None
     signed = -value if found["sign"] else value

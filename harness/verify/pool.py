@@ -13,6 +13,7 @@ from multiprocessing import Pipe, connection
 
 from .worker import ENVIRONMENT, HARD_LIMIT_S, Reply
 
+START = "from lagbench.harness.verify.worker import main; main({})"
 START_LIMIT_S = 60
 Question = tuple[str, tuple[str, ...]]  # the name of one of the worker's functions, and its arguments
 
@@ -23,9 +24,8 @@ class Worker:
     def __init__(self) -> None:
         self.connection, theirs = Pipe()
         path = os.pathsep.join(entry for entry in sys.path if entry)
-        code = f"from lagbench.harness.verify.worker import main; main({theirs.fileno()})"
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-W", "ignore", "-c", code],
+            [sys.executable, "-P", "-W", "ignore", "-c", START.format(theirs.fileno())],
             env=os.environ | ENVIRONMENT | {"PYTHONPATH": path},
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,

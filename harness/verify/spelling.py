@@ -55,7 +55,6 @@ _RULES = [
         (r"\\(?:[lcdh]?dots[cbm]?)(?![A-Za-z])|\.\.\.+", r"\\ldots "),
         (r"\\degree|\^\s*\\circ|\^\s*\{\s*\\circ\s*\}", r"^{\\circ}"),
         (r"(?:^|(?<=[(,\[={]))\s*\+\s*", ""),
-        (r"[\s.,;]+$|(?<!\\)(?:\\\\)*\\$", ""),
     )
 ]
 _PLUS = re.compile(r"(?<=\s)\+(?=\d)")
@@ -75,10 +74,10 @@ def tidy(text: str) -> str:
     >>> tidy("**$+\u22127$**."), tidy(r"\dfrac12"), tidy(r"\sqrt[3]2"), tidy(r"1{,}000\text{ and }3{:}45")
     ('-7', '\\frac{1}{2}', '\\sqrt[3]{2}', '1,000, 3:45')
     """
-    text = text.translate(_SIGNS).strip()
+    text = " ".join(text.translate(_SIGNS).split())
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
-    return text.strip()
+    return " ".join(text.split()).rstrip(" .,;\\")
 
 
 def plain(prose: str) -> str:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 _PIECE = re.compile(r"\\[{}]|\\[lr]angle|\\[A-Za-z]+|.", re.DOTALL)
 _OPENING = {"(": "(", "[": "[", r"\{": "{", r"\langle": "<", "{": ""}
 _CLOSING = {")": ")", "]": "]", r"\}": "}", r"\rangle": ">", "}": ""}
+_COLUMN = re.compile(r"\\begin\{[pb]?matrix\}((?:(?!&|\\begin).)*)\\end\{[pb]?matrix\}", re.DOTALL)
 _RELATION = re.compile(r"[<>]|!=|\\(?:le|ge|ne|in|equiv|sim|subset|to|mid)(?![A-Za-z])")
 _MEMBER = re.compile(r"\\in(?![A-Za-z])")
 _SUBSCRIPT = re.compile(r"_\s*(?:\{[^{}]*\}|\\?\w)|'")
@@ -44,6 +45,8 @@ def read(text: str) -> Group | Equation | str:
             return Group("", tuple(parts))
     if equation := _equation(text):
         return equation
+    if column := _COLUMN.fullmatch(text):
+        return Group("<>", tuple(row.strip() for row in column[1].split(r"\\") if row.strip()))
     pieces = _PIECE.findall(text)
     if len(pieces) > 2 and pieces[0] in _OPENING and pieces[-1] in _CLOSING and _closes_at_end(pieces):
         inner = text[len(pieces[0]) : len(text) - len(pieces[-1])].strip()

@@ -23,6 +23,8 @@ TOLERANCE = 1e-9  # of two values, relative to the larger
 POINTS = (("7/3", "11/5", "5/7"), ("19/13", "3/11", "23/9"))  # positive, so that roots and logarithms are real
 _EAGER = re.compile(r"\\d?binom\s*\{\s*\d{5,}")  # evaluated while it is parsed
 _I = re.compile(r"(?<=\d)i(?![A-Za-z])")  # math-verify takes 2i for twice a real variable
+_DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*\^\{\\circ\}")  # which it drops, also from the argument of a sine
+_TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)")
 _LATEX = [LatexExtractionConfig(boxed_match_priority=0)]
 _TEXT = [LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()]
 
@@ -54,7 +56,10 @@ def extract(text: str) -> str | None:
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> list[Any]:
     """What math-verify reads: an expression if it can, and the text."""
-    return list(parse(rf"\boxed{{{_I.sub(' i', text)}}}", _LATEX, parsing_timeout=None))
+    text = _I.sub(" i", text)
+    if _TRIGONOMETRIC.search(text):
+        text = _DEGREES.sub(r"\\frac{\1\\pi}{180}", text)
+    return list(parse(rf"\boxed{{{text}}}", _LATEX, parsing_timeout=None))
 
 
 def _exact(read: Any) -> Any:

@@ -73,7 +73,8 @@ class Verifier:
         verdicts = []
         for gold, answer, (decision, ms) in zip(golds, answers, made, strict=True):
             decision, more = (decision, 0.0) if decision else found[gold, answer or ""]
-            verdicts.append(Verdict(decision.same, answer, decision.method, ms + more))
+            kept = answer if answer and len(answer) <= LONGEST_ANSWER else None
+            verdicts.append(Verdict(decision.same, kept, decision.method, ms + more))
         return verdicts
 
     def clusters(self, answers: Sequence[Sequence[str | None]]) -> list[list[int]]:
@@ -87,9 +88,9 @@ class Verifier:
 
     def bare(self, texts: Sequence[str]) -> list[str]:
         """The answers in texts that may be an answer, a sentence or a whole solution, as math-verify finds them."""
-        found = [bare_answer(text) for text in texts]
+        found = [bare_answer(text)[-LONGEST_PROSE:] for text in texts]
         rows = [i for i, text in enumerate(found) if is_prose(text)]
-        replies = self._workers.ask([("extract", (plain(found[i][-LONGEST_PROSE:]),)) for i in rows])
+        replies = self._workers.ask([("extract", (plain(found[i]),)) for i in rows])
         for i, reply in zip(rows, replies, strict=True):
             found[i] = str(reply.value or found[i])
         return found

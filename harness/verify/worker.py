@@ -48,14 +48,14 @@ def main(descriptor: int) -> None:
     connection, at_start = Connection(descriptor), _most_memory()
     connection.send(None)
     reply = Reply(None, 0)
-    while not reply.last:
-        try:
+    try:
+        while not reply.last:
             name, arguments = connection.recv()
-        except EOFError:
-            return
-        reply = _answer(functions[name], arguments)
-        reply = reply._replace(last=_most_memory() - at_start > TIRED_KIB)
-        connection.send(reply)
+            reply = _answer(functions[name], arguments)
+            reply = reply._replace(last=_most_memory() - at_start > TIRED_KIB)
+            connection.send(reply)
+    except (EOFError, OSError):  # nobody is there any more
+        return
 
 
 def _answer(function: Callable[..., object], arguments: tuple[str, ...]) -> Reply:

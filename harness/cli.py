@@ -50,8 +50,8 @@ def run(
 ) -> None:
     """Train and evaluate objectives x lags x seeds, then print the leaderboard.
 
-    Finished cells are skipped, interrupted ones go on from their last checkpoint, failed ones are
-    tried again: after an interruption give the same command once more.
+    Finished cells are skipped, interrupted ones go on from their last
+    checkpoint, failed ones are tried again: give the same command once more.
 
     lagbench run quick
     lagbench run quick objectives=asympo,spo lags=0,16 updates=50
@@ -148,10 +148,11 @@ def check(
 ) -> None:
     """Check that an objective or a task keeps what every one has to, built-in or of a plug-in.
 
-    Objectives: zero advantages give no gradient, padding does not matter, values stay finite, the
-    gradient is the loss's own, and more. Tasks: every gold answer is right, the next problem's is
-    wrong, ids are unique, nothing of the test is trained on; of several also what they share.
-    Exit code 1 if something is broken.
+    Objectives: zero advantages give no gradient, padding does not matter,
+    values stay finite, the gradient is the loss's own, and more. Tasks: every
+    gold answer is right, the next problem's is wrong, ids are unique, nothing
+    of the test is trained on; of several also what they share. Exit code 1 if
+    something is broken.
 
     lagbench check asympo
 
@@ -245,7 +246,9 @@ def eval_(
     ],
     samples: Annotated[int, typer.Option(help="Responses to each problem; pass@k is for k up to this.")] = 16,
     limit: Annotated[int | None, typer.Option(metavar="N", help="The first N problems of each task only.")] = None,
-    prompt: Annotated[str, typer.Option(help="What stands around a question: plain, boxed or chat.")] = "plain",
+    prompt: Annotated[
+        str, typer.Option(help="What stands around a question: plain, question, boxed or chat.")
+    ] = "plain",
     max_tokens: Annotated[
         int | None, typer.Option(help="Longest response; by default the task's own.", show_default=False)
     ] = None,
@@ -267,19 +270,17 @@ def eval_(
 
     lagbench eval tiny --suite chain
 
-    lagbench eval results/runs/quick-.../asympo-constant-8-seed0/model --suite chain --samples 64
+    lagbench eval results/runs/SUITE/CELL/model --suite chain --samples 64
 
     lagbench eval FOLDER --suite math:DATA,gsm8k:DATA --prompt chat --limit 50
 
-    The same without LagBench's sampler:
-
-    lm_eval --model hf --model_args pretrained=FOLDER --tasks lagbench_gsm8k --metadata data=DATA
-    --include_path $(lagbench eval --include-path)
+    lm_eval takes the same tasks, without LagBench's sampler: give it
+    --include_path $(lagbench eval --include-path) --tasks lagbench_gsm8k
     """
     for option, value in (("--samples", samples), ("--limit", limit), ("--max-tokens", max_tokens), ("--batch", batch)):
         _expect_number(option, value, least=1)
-    if not temperature > 0:
-        raise InputError(f"--temperature {temperature} is not valid: expected a number above 0")
+    if not 0.01 <= temperature <= 100:
+        raise InputError(f"--temperature {temperature} is not valid: expected a number from 0.01 to 100")
     if find_spec("lm_eval") is None:
         raise InputError("lagbench eval needs an extra; run: pip install 'lagbench[eval]'")
     os.environ.setdefault("TQDM_DISABLE", "1")  # lm-eval's bars, which would tear ours
@@ -324,8 +325,9 @@ def verify(
 ) -> None:
     """Grade answers against gold answers, line by line.
 
-    pred is an answer, bare or in a sentence; response is a whole response, of which only a box or
-    #### counts. Where lines have expected, how far the verdicts agree with it is told.
+    pred is an answer, bare or in a sentence; response is a whole response,
+    of which only a box or what follows #### counts. Where lines have expected,
+    how far the verdicts agree with it is told.
 
     lagbench verify answers.jsonl --second-opinion
     """

@@ -36,6 +36,7 @@ from .types import InputError
 
 ALL = "all"  # as objectives: every registered one
 NO_MISMATCH = "none"
+MOST_SAMPLES = 1000  # of a problem; maj@k of more would leave the range of floats
 JUDGMENT = {"collapse"}  # keys that change no cell, only what is said of it
 Config = TypeVar("Config", bound="Settings")
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -47,7 +48,7 @@ def _as_list(value: Any) -> Any:
     """Accept one value, or text with commas, where a list is wanted."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",")]
-    return [value] if isinstance(value, int) else value
+    return [value] if isinstance(value, int | float) else value
 
 
 class CollapseRules(BaseModel):
@@ -97,7 +98,7 @@ class Settings(BaseModel):
     """Prompt groups of one update."""
     responses_per_prompt: PositiveInt = 8
     """Responses in a group."""
-    temperature: PositiveFloat = 1.0
+    temperature: Annotated[float, Field(ge=0.01, le=100)] = 1.0
     """Of sampling, and of the log-probabilities that are trained."""
     max_tokens: PositiveInt = 16
     """Longest response; one that reaches it is cut and counted as truncated."""
@@ -127,7 +128,7 @@ class Settings(BaseModel):
     """Versions to evaluate besides the final one, as in 0,50: version v is the policy after v updates."""
     eval_problems: Annotated[int, Field(ge=2)] = 128
     """Held-out problems, the first of each test set; an interval needs at least two."""
-    eval_samples: PositiveInt = 16
+    eval_samples: Annotated[int, Field(ge=1, le=MOST_SAMPLES)] = 16
     """Responses to each of them; pass@k is reported for k = 1, 2, 4, ... up to this."""
 
     collapse: CollapseRules = CollapseRules()
@@ -207,7 +208,8 @@ class Suite(Settings):
         for key, values in (("objectives", self.objectives), ("mismatch", self.mismatch), ("seeds", self.seeds)):
             _require_different(key, values, values)
         _require_different("lags", self.lags, canonical)
-        _require_different("eval_tasks", self.eval_tasks, self.eval_tasks)
+        for key, values in (("eval_tasks", self.eval_tasks), ("eval_at", self.eval_at)):
+            _require_different(key, values, values)
         if late := [version for version in self.eval_at if version > self.updates]:
             raise PydanticCustomError("stated", f"eval_at={late[0]} comes after the last version, {self.updates}")
         return self

@@ -252,6 +252,9 @@ def load_task(text: str, options: Mapping[str, Any]) -> Task:
         raise InputError(f"task {text}: {name} reads no data; write {name}")
     if colon and "data" in options:
         raise InputError(f"task {text}: data={options['data']} is given, too; leave one of the two out")
-    if not given.get("data", entry.options.get("data") != REQUIRED):
+    if "data" in entry.options and not given.get("data", entry.options["data"] != REQUIRED):
         raise InputError(f"task {text}: no data; write {name}:DATA")
-    return entry.function(**entry.check_options(given))
+    made = entry.function(**entry.check_options(given))
+    if not isinstance(made, Task):
+        raise InputError(f"task {text}: {entry} made a {type(made).__name__}; expected a Task")
+    return made

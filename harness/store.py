@@ -18,6 +18,7 @@ results/runs/quick-1a2b3c4d/            one suite
     report/                             leaderboard and picture
 
 results/runs/eval-tiny-1a2b3c4d/        one `lagbench eval`
+    settings.json                       what was asked, digests of model and data: others are refused here
     responses.jsonl                     every response, as it was drawn; an interrupted evaluation goes on from it
     tiny/                               lm-eval's own results_*.json and samples_*.jsonl
 

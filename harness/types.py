@@ -64,6 +64,15 @@ class Task:
     answers: Literal["number", "math"] = "math"
     check: Callable[[Problem, str], bool] | None = None
 
+    def __post_init__(self) -> None:
+        if isinstance(self.stops, str) or not all(isinstance(string, str) and string for string in self.stops):
+            raise InputError(f"a task's stops={self.stops!r} is not valid: expected strings, none of them empty")
+        for name, place in (("prompt", "{question}"), ("answer_form", "{answer}")):
+            if place not in getattr(self, name):
+                raise InputError(f"a task's {name}={getattr(self, name)!r} is not valid: expected {place} in it")
+        if self.answers not in ("number", "math"):
+            raise InputError(f"a task's answers={self.answers!r} is not valid: expected number or math")
+
 
 Method = Literal["exact", "number", "symbolic", "task", "guard", "unparsed", "timeout"]
 

@@ -3,8 +3,8 @@ r"""Countdown: reach a target from three or four numbers; any expression that do
     {"nums": [3, 5, 20], "target": 100}
 
 An answer is read by this file's own parser and worked out in exact fractions; it may use each given number at most
-once, as the question says, and no other number. (TinyZero also asks for every number to be used.) It may end in
-`= target`. No gold answer is needed: problems of the hub id state none.
+once, as the question says, and no other number. (TinyZero also asks for every number to be used.) The target may stand
+on the other side of an equals sign. No gold answer is needed: problems of the hub id state none.
 
 From a hub id the first 32 768 rows are trained on and TinyZero's test (the 1024 rows from 327 680 on) is held out; from
 a folder `countdown_test.jsonl` (and `countdown_train.jsonl` if there is one), with nums and target in the row or in its
@@ -17,6 +17,7 @@ Rows: test 1024 (the hub id has 490364 in all)
 
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -32,8 +33,11 @@ _SPELLINGS = {
     "/": ("\\div", "\u00f7"),
     "-": ("\u2212",),
     "\\frac": ("\\dfrac", "\\tfrac"),
-    " ": ("\\left", "\\right", "$"),
+    " ": ("\\left", "\\right", "\\(", "\\)", "\\[", "\\]", "$"),
+    "(": ("[",),
+    ")": ("]",),
 }
+_PRODUCT = re.compile(r"(?<=[0-9)}])\s*(?=\()")  # 5(20); worked out from left to right, as any product
 _TOKENS = re.compile(r"[0-9]+|[-+*/(){}]|\\frac")
 
 
@@ -50,9 +54,12 @@ def countdown(*, data: str = "Jiayi-Pan/Countdown-Tasks-3to4") -> Task:
 
 def _problem(row: Row) -> Problem:
     facts = row.fields.get("meta") or row.fields
+    if not isinstance(facts, Mapping):
+        raise InputError(f"{row.where}: expected an object with nums and target as meta, got {str(facts)[:60]!r}")
     nums, target = facts.get("nums"), facts.get("target")
-    if not isinstance(nums, list) or not all(isinstance(number, int) for number in [*nums, target]):
-        raise InputError(f"{row.where}: expected whole numbers as nums and target, got {nums} and {target}")
+    if not isinstance(nums, list) or not all(type(number) is int for number in [*nums, target]):
+        got = f"{str(nums)[:60]} and {str(target)[:60]}"
+        raise InputError(f"{row.where}: expected whole numbers as nums and target, got {got}")
     return Problem(
         id=row.get("id") or f"countdown-{row.split}-{row.index:05}",
         question=row.get("problem") or QUESTION.format(nums=nums, target=target),
@@ -64,14 +71,28 @@ def _problem(row: Row) -> Problem:
 
 def reaches_target(problem: Problem, answer: str) -> bool:
     """Whether the answer is arithmetic on the given numbers, each used at most once, that comes to the target."""
-    expression, equals, right = answer.partition("=")
-    if len(answer) > LONGEST or (equals and right.strip(" $") != str(problem.facts["target"])):
+    if len(answer) > LONGEST:
         return False
+    target, nums = problem.facts["target"], problem.facts["nums"]
+    left, *rest = (side.strip() for side in _in_ascii(answer).strip(" .").split("="))
+    sides = [(left, *rest), (*rest, left)] if rest else [(left, str(target))]
+    return any(others == [str(target)] and _reaches(side, target, nums) for side, *others in sides)
+
+
+def _reaches(expression: str, target: int, nums: Sequence[int]) -> bool:
     try:
         value, used = worked_out(expression)
     except (ValueError, ZeroDivisionError):
         return False
-    return value == problem.facts["target"] and Counter(used) <= Counter(problem.facts["nums"])
+    return value == target and Counter(used) <= Counter(nums)
+
+
+def _in_ascii(text: str) -> str:
+    """Signs and brackets as the parser knows them."""
+    for meaning, spellings in _SPELLINGS.items():
+        for spelling in spellings:
+            text = text.replace(spelling, meaning)
+    return text
 
 
 def worked_out(expression: str) -> tuple[Fraction, list[int]]:
@@ -80,9 +101,7 @@ def worked_out(expression: str) -> tuple[Fraction, list[int]]:
     >>> worked_out(r"2 \times (7 - \frac{1}{2})")
     (Fraction(13, 1), [2, 7, 1, 2])
     """
-    for meaning, spellings in _SPELLINGS.items():
-        for spelling in spellings:
-            expression = expression.replace(spelling, meaning)
+    expression = _PRODUCT.sub("*", _in_ascii(expression))
     if _TOKENS.sub("", expression).strip():
         raise ValueError("not arithmetic")
     reader = _Reader(_TOKENS.findall(expression))
@@ -121,8 +140,8 @@ class _Reader:
         return value
 
     def after(self, first: str) -> Fraction:
-        if first == "-":
-            return -self.factor()
+        if first in "+-":
+            return self.factor() if first == "+" else -self.factor()
         if first == "\\frac":
             return self.group("{", "}") / self.group("{", "}")
         self.numbers.append(int(first))  # a ValueError for any other token

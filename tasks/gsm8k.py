@@ -11,10 +11,7 @@ Licence: MIT
 Rows: train 7473, test 1319
 """
 
-import re
-
 from lagbench import Problem, Row, Task, plain_number, read_rows, task
-from lagbench import final_answer as stated_answer
 
 PROMPT = """Solve the problem step by step and end with #### and the answer.
 
@@ -24,7 +21,6 @@ Solution: Tom has 3 * 4 = 12 apples. After eating 2, he has 12 - 2 = 10 apples.
 
 Problem: {question}
 Solution:"""
-_NUMBER_AND_WORDS = re.compile(r"\\?\$?\s*(-?[\d,]*\.?\d+(?:/\d+)?)(?:[\s.%\\$]\D*)?")
 
 
 @task
@@ -36,7 +32,6 @@ def gsm8k(*, data: str = "openai/gsm8k") -> Task:
         train=[_problem(row) for row in train],
         test=[_problem(row) for row in test],
         prompt=PROMPT,
-        extract=final_answer,
         answer_form="#### {answer}",
         answers="number",
     )
@@ -44,14 +39,3 @@ def gsm8k(*, data: str = "openai/gsm8k") -> Task:
 
 def _problem(row: Row) -> Problem:
     return row.problem(answer=plain_number(row.text("answer").rpartition("####")[2]))
-
-
-def final_answer(response: str) -> str | None:
-    r"""What is in the last `\boxed{}`, else behind the last `####`; of a number with words behind it only the number.
-
-    >>> final_answer("48 / 2 = 24\n#### 72 clips"), final_answer(r"\boxed{\$1,200.50}"), final_answer("#### 5 or 6")
-    ('72', '1,200.50', '5 or 6')
-    """
-    stated = stated_answer(response)
-    number = _NUMBER_AND_WORDS.fullmatch(stated or "")
-    return number[1] if number else stated

@@ -13,14 +13,12 @@ Rows: test 600
 
 from lagbench import Problem, Row, Task, plain_number, read_rows, task
 
-from .gsm8k import final_answer
-
 
 @task
 def multiarith(*, data: str = "ChilleD/MultiArith") -> Task:
     """Elementary word problems of several steps; `data` is a local folder or a hub id."""
     rows = read_rows(data, "multiarith", "test", rows=600, hub_split="train+test")
-    return Task(train=(), test=[_problem(row) for row in rows], extract=final_answer, answers="number")
+    return Task(train=(), test=[_problem(row) for row in rows], answers="number")
 
 
 def _problem(row: Row) -> Problem:

@@ -11,7 +11,7 @@ Licence: MIT (the repository; problems of many contests)
 Rows: test 675
 """
 
-from lagbench import Problem, Row, Task, read_rows, task
+from lagbench import InputError, Problem, Row, Task, read_rows, task
 
 
 @task
@@ -22,11 +22,20 @@ def olympiadbench(*, data: str = "knoveleng/OlympiadBench") -> Task:
 
 
 def _problem(row: Row) -> Problem:
-    final, context = row.fields.get("final_answer"), row.get("context")
+    context = row.get("context")
     question = row.text("problem", "question")
     return row.problem(
         id=f"olympiadbench-{row.get('id').removeprefix('olympiadbench-') or format(row.index, '05')}",
         question=f"{context}\n{question}" if context else question,
-        answer=(", ".join(final) if isinstance(final, list) else row.text("answer")).replace("$", ""),
+        answer=_answer(row).replace("$", ""),
         subject=row.get("subfield"),
     )
+
+
+def _answer(row: Row) -> str:
+    final = row.fields.get("final_answer")
+    if not isinstance(final, list):
+        return row.text("answer")
+    if not final or not all(isinstance(answer, str) for answer in final):
+        raise InputError(f"{row.where}: expected a list of texts as final_answer, got {str(final)[:60]}")
+    return ", ".join(final)

@@ -11,9 +11,11 @@ Licence: MIT
 Rows: test 1000
 """
 
-from lagbench import Problem, Row, Task, plain_number, read_rows, task
+import re
 
-from .gsm8k import final_answer
+from lagbench import InputError, Problem, Row, Task, plain_number, read_rows, task
+
+_ID = re.compile(r"(?:chal-)?(\d{1,4})")
 
 
 @task
@@ -22,15 +24,17 @@ def svamp(*, data: str = "ChilleD/SVAMP") -> Task:
     files = ("SVAMP.json", "svamp/SVAMP.json")
     rows = read_rows(data, "svamp", "test", rows=1000, files=files, hub_split="train+test")
     problems = sorted(map(_problem, rows), key=lambda problem: problem.id)
-    return Task(train=(), test=problems, extract=final_answer, answers="number")
+    return Task(train=(), test=problems, answers="number")
 
 
 def _problem(row: Row) -> Problem:
     if not row.get("Body"):
         return row.problem(answer=plain_number(row.text("answer")))
-    body = row.text("Body").strip()
+    body, number = row.text("Body").strip(), _ID.fullmatch(row.text("ID"))
+    if number is None:
+        raise InputError(f"{row.where}: expected an ID as in chal-1, got {row.text('ID')[:60]!r}")
     return row.problem(
-        id=f"svamp-{int(row.text('ID').removeprefix('chal-')):04}",
+        id=f"svamp-{int(number[1]):04}",
         question=f"{body}{'' if body.endswith(('.', '?', '!')) else '.'} {row.text('Question').strip()}",
         answer=plain_number(row.text("Answer")),
         subject=row.get("Type"),

@@ -81,6 +81,7 @@ def test_a_sound_task(task: Task) -> None:
             "3 of 3 are wrong, as 1 + 1?'s '2': no answer was found",
         ),
         ({"answer_form": "#{answer}"}, "golds", "FAILED", "3 of 3 are wrong"),
+        ({"stops": ("oxed",)}, "golds", "FAILED", "3 of 3 are wrong, as 1 + 1?'s '2': no answer was found"),
         (
             {"check": lambda problem, answer: answer != "3"},
             "golds",
@@ -94,12 +95,35 @@ def test_a_sound_task(task: Task) -> None:
             "2 of 2 that differ pass for right, as '3' for",
         ),
         ({"test": [made("4?", "")]}, "golds", "note", "1 problems state none; the other 1 are right"),
-        ({"train": [], "test": []}, "golds", "ok", "all 0 are right"),
+        ({"train": [], "test": []}, "rows", "FAILED", "no problems"),
+        (
+            {"extract": lambda response: str(1 / len(response))},
+            "own_code",
+            "FAILED",
+            "extract('') raised ZeroDivisionError: division by zero",
+        ),
+        (
+            {"extract": lambda response: len(response)},
+            "own_code",
+            "FAILED",
+            "extract('\\\\boxed{2}') gave 9; expected text, or None where there is no answer",
+        ),
+        (
+            {"check": lambda problem, answer: problem.facts["gold"] == answer},
+            "own_code",
+            "FAILED",
+            "check of 1 + 1?'s '2' raised KeyError: 'gold'",
+        ),
+        ({"check": lambda problem, answer: problem.answer == answer}, "own_code", "ok", "extract and check take"),
     ],
 )
 def test_broken_tasks(task: Task, changes: dict, check: str, state: str, text: str) -> None:
     finding = found(dataclasses.replace(task, **changes))[check]
     assert finding.state == state and finding.text.startswith(text)
+
+
+def test_nothing_is_graded_with_broken_code(task: Task) -> None:
+    assert list(found(dataclasses.replace(task, extract=lambda response: 5)))[-1] == "own_code"
 
 
 def test_different_texts_that_pass_are_shown_and_many_are_an_error(task: Task) -> None:
@@ -152,6 +176,27 @@ def test_command_on_a_broken_task(tmp_path: Path) -> None:
     assert result.exit_code == 1
     states = {finding["check"]: finding["state"] for finding in json.loads(result.stdout)}
     assert states["ids"] == "FAILED" and states["questions"] == "note" and states["golds"] == "ok"
+
+
+def test_command_on_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    result = CliRunner().invoke(app, ["check", f"jsonl:{tmp_path / 'empty.jsonl'}"])
+    assert result.exit_code == 1 and result.stdout.startswith("FAILED  rows              no problems")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stops": ("",)}, r"stops=\(''\,\) is not valid: expected strings, none of them empty"),
+        ({"stops": "Problem"}, "stops='Problem' is not valid"),
+        ({"prompt": "Question:"}, r"prompt='Question:' is not valid: expected \{question\} in it"),
+        ({"answer_form": "####"}, r"answer_form='####' is not valid: expected \{answer\} in it"),
+        ({"answers": "numbers"}, "answers='numbers' is not valid: expected number or math"),
+    ],
+)
+def test_what_no_task_can_be(task: Task, changes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        dataclasses.replace(task, **changes)
 
 
 def test_names() -> None:

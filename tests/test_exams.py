@@ -107,6 +107,8 @@ def test_same_answers_share_a_cluster(run, tmp_path: Path) -> None:
         ("eval_tasks=chain,chain", "eval_tasks holds chain twice"),
         ("eval_tasks=chian", "unknown task 'chian' (did you mean 'chain'?)"),
         ("eval_tasks=jsonl:missing.jsonl", "missing.jsonl"),
+        ("eval_at=2,2", "eval_at holds 2 twice"),
+        ("eval_samples=1001", "eval_samples=1001 is not valid"),
         ("eval_problems=600", "eval_problems=600, but task chain holds 512 test problems"),
     ],
 )

@@ -6,41 +6,67 @@ from pathlib import Path
 
 import pytest
 
-from lagbench import InputError
+from lagbench import InputError, Problem, Task
 from lagbench.harness.config import load_suite
 from lagbench.harness.prompts import prompt_form
 from lagbench.harness.registry import load_task
 from lagbench.harness.sweep.expand import check
 from lagbench.harness.verify import Verifier
-from lagbench.tasks.gsm8k import final_answer
+
+STATED = {  # what a response says, and the number that it is; None where it is none, or not that one
+    "48 / 2 = 24\n#### 72": "72",
+    "#### 72\nThat is all 3.": "72",
+    "#### 1\nno:\n#### 2": "2",
+    "#### 72 clips": "72",
+    "#### 72 dollars per day": "72",
+    "#### $1,200.50 in all": "1200.5",
+    "#### -3.": "-3",
+    "####\n\n5 more": "5",
+    "#### 3/4 cup": "0.75",
+    "#### 12%": "12",
+    r"so \boxed{7} it is": "7",
+    r"so $\boxed{\$72.50 \text{ in all}}$.": "72.5",
+    r"\boxed{72\text{ clips}}": "72",
+    r"\boxed{72\ \text{clips}}": "72",
+    r"\boxed{12\%}": "12",
+    r"\boxed{\frac{1}{2}}": "0.5",
+    "<think>#### 3</think>\\boxed{4}": "4",
+    "<think>\\boxed{3}</think>\n#### 4": "4",
+    r"\boxed{4} and so #### 5": "4",
+    "the answer is 7": None,
+    "####": None,
+    "#### x": None,
+    "#### 5x": None,
+    "#### 5 x": None,
+    "#### 5 or 6": None,
+    "#### 5 or more": None,
+    "#### 5 to 6": None,
+    "#### 5 million": None,
+    "#### 8 hundred": None,
+    "#### 5 dozen": None,
+    "#### 5 squared": None,
+    "#### 5 + x": None,
+    "#### 5 = x": None,
+    "#### 12 / x": None,
+    r"\boxed{5\pi}": None,
+    r"\boxed{5 - x}": None,
+    r"\boxed{2\sqrt{x}}": None,
+}
 
 
-@pytest.mark.parametrize(
-    ("response", "answer"),
-    [
-        ("48 / 2 = 24\n#### 72", "72"),
-        ("#### 72\nThat is all 3.", "72"),
-        ("#### 1\nno:\n#### 2", "2"),
-        ("the answer is 7", None),
-        ("####", None),
-        ("#### $1,200.50 in all", "1,200.50"),
-        ("#### -3.", "-3"),
-        ("#### x", "x"),
-        ("####\n\n5 more", "5"),
-        ("#### 3/4 cup", "3/4"),
-        ("#### 5 or 6", "5 or 6"),
-        ("#### 5x", "5x"),
-        (r"so \boxed{7} it is", "7"),
-        (r"so $\boxed{\$72.50 \text{ in all}}$.", "72.50"),
-        (r"\boxed{\text{about } 7}", r"\text{about } 7"),
-        (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}"),
-        ("<think>#### 3</think>\\boxed{4}", "4"),
-        ("<think>\\boxed{3}</think>\n#### 4", "4"),
-        (r"\boxed{4} and so #### 5", "4"),
-    ],
-)
-def test_answers(response: str, answer: str | None) -> None:
-    assert final_answer(response) == answer
+@pytest.mark.parametrize(("response", "number"), STATED.items())
+def test_numbers_and_what_is_none(response: str, number: str | None) -> None:
+    """Words behind a number leave it as it is; whatever makes another number of it does not count as that number."""
+    golds = [number] if number else ["5", "8", "12", "2", "7", "6"]
+    with Verifier(Task((), (), answers="number")) as verifier:
+        verdicts = verifier.grade([Problem("p", "?", gold, "made") for gold in golds], [response] * len(golds))
+    assert [verdict.correct for verdict in verdicts] == [number is not None] * len(golds)
+
+
+@pytest.mark.parametrize("name", ["gsm8k", "svamp", "multiarith"])
+def test_word_problems_have_no_rule_of_their_own(name: str, shared_data: Path) -> None:
+    task = load_task(name, {"data": str(shared_data)})
+    assert (task.extract, task.check, task.answers) == (None, None, "number")
 
 
 def test_every_real_gold_in_both_forms(shared_data: Path) -> None:

@@ -126,11 +126,47 @@ def test_an_interrupted_evaluation_goes_on(tmp_path: Path, finished: Path) -> No
 
 
 def test_other_settings_are_other_responses(tmp_path: Path, finished: Path) -> None:
-    (tmp_path / suite.RESPONSES).write_bytes((finished / suite.RESPONSES).read_bytes())
-    for changed in (replace(SMALL, temperature=0.5), replace(SMALL, samples=2), replace(SMALL, max_tokens=8)):
-        known: list[int] = []
-        carried_out(replace(changed, limit=4), tmp_path, lambda now, total, known=known: known.append(now))
+    for changes in ({"temperature": 0.5}, {"samples": 2}, {"max_tokens": 8}):
+        folder, known = tmp_path / "-".join(changes), list[int]()
+        folder.mkdir()
+        (folder / suite.RESPONSES).write_bytes((finished / suite.RESPONSES).read_bytes())
+        carried_out(replace(SMALL, limit=4, **changes), folder, lambda now, total, known=known: known.append(now))
         assert known[0] == 0
+
+
+def test_another_device_draws_other_responses(tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It rounds differently."""
+    made = suite.SamplerLM
+    monkeypatch.setattr(suite, "SamplerLM", lambda *given: replace(made(*given), numerics="other"))
+    (tmp_path / suite.RESPONSES).write_bytes((finished / suite.RESPONSES).read_bytes())
+    known: list[int] = []
+    carried_out(replace(SMALL, limit=2), tmp_path, lambda now, total: known.append(now))
+    assert known[0] == 0
+
+
+def test_a_folder_is_for_one_evaluation(tmp_path: Path, finished: Path) -> None:
+    """Two in one would be told apart by nobody. What never drew anything leaves no claim."""
+    with pytest.raises(InputError, match="the model's context leaves"):
+        carried_out(replace(SMALL, max_tokens=60), tmp_path)
+    for name in (suite.RESPONSES, suite.SETTINGS):
+        (tmp_path / name).write_bytes((finished / name).read_bytes())
+    message = r"holds an evaluation with other settings \(samples, temperature\); give --out another folder"
+    with pytest.raises(InputError, match=message):
+        carried_out(replace(SMALL, samples=2, temperature=0.5), tmp_path)
+    carried_out(SMALL, tmp_path)
+    assert samples_of(tmp_path) == samples_of(finished)
+
+
+@pytest.mark.parametrize("line", ['{"a": 1}', "[1]", "7", "no JSON", "[" * 100_000, "\xff"])
+def test_a_line_that_is_none_of_ours_is_told(line: str, tmp_path: Path, finished: Path) -> None:
+    path = tmp_path / suite.RESPONSES
+    path.write_bytes((finished / suite.RESPONSES).read_bytes() + line.encode("latin-1") + b"\n")
+    with pytest.raises(InputError, match=r"responses.jsonl, line 13: damaged; delete the file, and all its responses"):
+        ResponseFile(path)
+    row = json.loads((finished / suite.RESPONSES).read_text().splitlines()[0]) | {"tokens": [1]}
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(InputError, match="line 1: damaged"):
+        ResponseFile(path)
 
 
 @pytest.mark.parametrize("prompt", ["plain", "boxed", "chat"])
@@ -142,7 +178,7 @@ def test_both_ways_ask_the_same(tmp_path: Path, prompt: str) -> None:
     (task,) = load_tasks(asked)["tasks"].values()
     codec = Codec(byte_tokenizer(), task.origin, task.form)
     file = ResponseFile(tmp_path / "none")
-    lm = SamplerLM(lambda sampling: None, "", codec, None, 1, file, print)
+    lm = SamplerLM(lambda sampling: None, "", "cpu", codec, None, 1, file, print)
     task.build_all_requests(apply_chat_template=codec.form.chat, chat_template=lm.apply_chat_template)
     question = lm._question(task.instances)
     assert question.prompt == codec.encode(task.origin.test[0])
@@ -210,12 +246,28 @@ def test_a_registered_task_needs_no_file(monkeypatch: pytest.MonkeyPatch, tmp_pa
         ({"prompt": "boxed"}, "the model's tokenizer reads"),
         ({"model": "nowhere"}, "model=nowhere: no such folder"),
         ({"samples": 0}, "samples=0 is not valid"),
+        ({"samples": 1001}, "samples=1001 is not valid: expected a whole number from 1 to 1000"),
     ],
 )
 def test_what_cannot_be_evaluated_is_told_in_a_line(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message) as raised:
         carried_out(replace(SMALL, **changes), tmp_path)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("split", ["train", ""])
+def test_nothing_to_ask(split: str, tmp_path: Path) -> None:
+    data = tmp_path / "mine.jsonl"
+    data.write_text(json.dumps({"problem": "?", "answer": "1", "split": split}) if split else "")
+    with pytest.raises(InputError, match=r"mine.jsonl: no problem is held out there; add some to its test split"):
+        carried_out(replace(SMALL, suite=(f"jsonl:{data}",)), tmp_path)
+
+
+def test_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/nope")):
+        with pytest.raises(InputError, match=f"cannot write to {folder}: .*; give --out another folder"):
+            carried_out(SMALL, folder)
 
 
 def test_files_that_could_not_be_written_are_missed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -241,6 +293,12 @@ def test_lm_eval_has_to_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"lagbench eval needs an extra; run: pip install 'lagbench\[eval\]'"):
         cli.eval_("tiny", "chain")
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, 1e-300, 1e300, float("inf"), float("nan")])
+def test_temperatures_that_no_model_can_be_sampled_at(temperature: float) -> None:
+    with pytest.raises(InputError, match=r"--temperature \S+ is not valid: expected a number from 0.01 to 100"):
+        cli.eval_("tiny", "chain", temperature=temperature)
 
 
 def test_the_command(lagbench: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def cell(
             "pass@1": {"mean": score, "low": score - 0.05, "high": score + 0.05},
             "pass@8": {"mean": 0.9, "low": 0.8, "high": 1.0},
         }
-        evaluation = {"version": 100, "exam": "chain", "problems": 16, "scores": scores}
+        evaluation = {"version": 100, "exam": "chain", "problems": 16, "samples": 8, "scores": scores}
         result = {"scores": scores, "evaluations": [evaluation], "lag_mean": 1.5 + seed, "lag_max": 16.0}
         store.write_json(folder / name / store.RESULT, result)
     if reason:
@@ -134,7 +134,7 @@ def test_conventions_are_told(comparison: Comparison, tmp_path: Path) -> None:
     store.write_json(path, store.read_json(path) | {"aggregate": "token_mean"})
     expected = "Aggregate of each objective's paper: seq_mean_token_mean (asympo, naive), token_mean (grpo)."
     rows = [r for r in compare(tmp_path).rows if r.lag == "constant:0"]
-    assert expected in notes(Comparison("made up", {}, None, tuple(rows), ()))
+    assert expected in notes(Comparison("made up", "", {}, None, tuple(rows), ()))
 
 
 def test_rows_are_in_order(comparison: Comparison) -> None:
@@ -182,6 +182,10 @@ def test_mismatch_is_an_axis_of_its_own(folder: Path) -> None:
     assert apart[1]["change_from_lag_0"] is None  # there is no lag 0 under this mismatch
     assert "| objective | lag | mismatch | mean lag |" in to_markdown(comparison)
     write_report(comparison, folder, folder / "out")
+
+
+def test_what_the_scores_are_of_is_told(comparison: Comparison) -> None:
+    assert "Scores are on chain: 16 problems, 8 samples of each." in notes(comparison)
 
 
 def test_files_are_written(comparison: Comparison, tmp_path: Path) -> None:

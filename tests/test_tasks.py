@@ -3,16 +3,17 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from lagbench import InputError, read_rows
+from lagbench import InputError, Problem, Task, read_rows
 from lagbench.harness.check.named import subjects
 from lagbench.harness.data import data_digest
 from lagbench.harness.listing import tasks as listed
-from lagbench.harness.registry import load_task
+from lagbench.harness.registry import TASKS, load_task
 
 SHARED = ["gsm8k", "svamp", "multiarith", "math500", "aime24", "aime25", "amc23", "olympiadbench"]
 SHARED += ["countdown", "chain_sum"]
@@ -197,6 +198,9 @@ def test_places_in_a_folder(tmp_path: Path, files: tuple[str, ...], options: dic
         (b'{"problem": "?"', "line 1: not valid JSON in UTF-8"),
         (b'{"problem": "\xff", "answer": "1"}', "line 1: not valid JSON in UTF-8"),
         (b"[" * 100_000, "line 1: not valid JSON"),
+        (b'{"problem": "?", "answer": 1' + 5000 * b"0" + b"}", "line 1: a number has more digits than Python reads"),
+        (b'{"problem": "?", "answer": NaN}', "line 1: expected text or a number as answer, got NaN"),
+        (b'{"problem": "?", "answer": "1", "level": Infinity}', "line 1: expected text or a number as level, got Inf"),
         (b"\n[1, 2]", r"line 2: expected an object with the fields of a problem, got \[1, 2\]"),
         (b'{"problem": "?", "gold": "1"}', "line 1: expected a field answer with text, the row holds problem, gold"),
         (b'{"answer": "1"}', "line 1: expected a field problem or question with text, the row holds answer"),
@@ -212,6 +216,39 @@ def test_damaged_rows_are_named(tmp_path: Path, content: bytes, message: str) ->
     path.write_bytes(content)
     with pytest.raises(InputError, match=message):
         load_task(f"jsonl:{path}", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "message"),
+    [
+        ("countdown", {"meta": "text"}, "expected an object with nums and target as meta, got 'text'"),
+        (
+            "countdown",
+            {"nums": [1, 2.5], "target": 3},
+            r"expected whole numbers as nums and target, got \[1, 2.5\] and 3",
+        ),
+        ("countdown", {"nums": [1, True], "target": 3}, "expected whole numbers as nums and target"),
+        (
+            "olympiadbench",
+            {"question": "?", "final_answer": [1]},
+            r"expected a list of texts as final_answer, got \[1\]",
+        ),
+        ("olympiadbench", {"question": "?", "final_answer": []}, r"expected a list of texts as final_answer, got \[\]"),
+        ("svamp", SVAMP | {"ID": "a"}, "expected an ID as in chal-1, got 'a'"),
+    ],
+)
+def test_fields_of_a_wrong_type_are_named(name: str, row: dict, message: str, tmp_path: Path) -> None:
+    size = {"countdown": 1024, "olympiadbench": 675, "svamp": 1000}[name]
+    (tmp_path / f"{name}_test.jsonl").write_text(size * (json.dumps(row) + "\n"))
+    with pytest.raises(InputError, match=rf"{name}_test.jsonl, line 1: {message}"):
+        load_task(f"{name}:{tmp_path}", {})
+
+
+@pytest.mark.parametrize("name", ["mine.jsonl", "mine.json"])
+def test_a_byte_order_mark_is_no_part_of_a_file(name: str, tmp_path: Path) -> None:
+    row = {"problem": "?", "answer": "1"}
+    (tmp_path / name).write_text(json.dumps([row] if name.endswith(".json") else row), encoding="utf-8-sig")
+    assert load_task(f"jsonl:{tmp_path / name}", {}).test[0].answer == "1"
 
 
 def test_damaged_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +278,8 @@ def test_a_file_of_your_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("chain:foo", {}, "task chain:foo: chain reads no data; write chain"),
+        ("chain:foo", {}, "task chain:foo: chain reads no data; write chain$"),
+        ("chain", {"data": ""}, "chain has no option 'data'; it has none"),
         ("gsm8k:", {}, "task gsm8k:: no data; write gsm8k:DATA"),
         ("gsm8k:a/b", {"data": "c"}, "task gsm8k:a/b: data=c is given, too; leave one of the two out"),
         ("jsonl", {}, "task jsonl: no data; write jsonl:DATA"),
@@ -288,6 +326,25 @@ def test_digest(tmp_path: Path) -> None:
         path.write_text(json.dumps({"problem": "?", "answer": answer}))
         digests |= {data_digest(load_task(f"jsonl:{path}", {})) for _ in range(2)}
     assert len(digests) == 2
+
+
+def test_digest_of_all_that_a_problem_holds() -> None:
+    first = Problem("p", "?", "1", "made")
+    changes = [{"level": "2"}, {"subject": "2"}, {"facts": {"a": 1}}, {"facts": {"a": 2}}, {"answer": "2"}, {"id": "2"}]
+    problems = [first, *(replace(first, **changed) for changed in changes)]
+    assert len({data_digest(Task((), [problem])) for problem in problems}) == 7
+    one, other = (replace(first, facts=facts) for facts in ({"a": 1, "b": 2}, {"b": 2, "a": 1}))
+    assert data_digest(Task((), [one])) == data_digest(Task((), [other]))
+
+
+def test_a_task_that_makes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def seven() -> int:
+        return 7
+
+    monkeypatch.setattr(TASKS, "_entries", TASKS.all())
+    TASKS.register(seven)
+    with pytest.raises(InputError, match=r"task seven: seven \(this process\) made a int; expected a Task"):
+        load_task("seven", {})
 
 
 def test_real_rows(shared_data: Path) -> None:

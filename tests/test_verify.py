@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import permutations
 from pathlib import Path
 from threading import Thread, Timer
 
@@ -18,8 +19,9 @@ import pytest
 
 from lagbench.harness.types import Problem, Task, Verdict
 from lagbench.harness.verify import Verifier
+from lagbench.harness.verify.bare import bare_answer, is_prose
 from lagbench.harness.verify.compare import decide
-from lagbench.harness.verify.extract import bare_answer, final_answer, is_prose
+from lagbench.harness.verify.extract import final_answer
 from lagbench.harness.verify.number import quantity
 from lagbench.harness.verify.pool import Workers
 from lagbench.harness.verify.second_opinion import same
@@ -58,7 +60,18 @@ def math() -> Iterator[Verifier]:
         (r"$\boxed{\frac{1}{2}$", r"\frac{1}{2}"),  # or what the formula's end delimits
         (r"\boxed{\frac{1}{2", None),
         (r"\boxed{5 or", None),
-        (r"\boxed{3} and then \boxed{4", "3"),
+        (r"\boxed{3} and then \boxed{4", None),  # the last one was never finished
+        (r"\boxed{4} and \boxed{5}", "4, 5"),
+        (r"$\boxed{4}$, $\boxed{5}$", "4, 5"),
+        (r"\boxed{4} wait, no: \boxed{5}", "5"),
+        (r"\boxed{4}, so \boxed{5}", "5"),
+        (r"\boxed 5", "5"),
+        (r"\boxed{4} or \boxed 5.", "4, 5"),
+        (r"\framebox{7}", "7"),
+        (r"<think>so \boxed{4} perhaps, but", None),
+        (r"\boxed{4}</think> <think> \boxed{5}", None),
+        (r"<think>\boxed{4}</think> \boxed{5}", "5"),
+        ("#### \n5\nthat is", "5"),
         ("48 / 2 = 24\n#### 24\nThat is all.", "24"),
         (r"\boxed{1} #### 2", "1"),
         ("####", None),
@@ -91,6 +104,7 @@ def test_bare_answer(text: str, answer: str) -> None:
     ("text", "prose"),
     [
         ("The answer is 5.", True),
+        ("It may be 5.", True),
         ("Answer $9$", True),
         ("so 3 birds and then 4 cats make 7", True),
         ("\u7b54\u6848\u662f 5", True),
@@ -100,6 +114,12 @@ def test_bare_answer(text: str, answer: str) -> None:
         ("20 June", False),
         (r"\begin{pmatrix}1\\2\end{pmatrix}", False),
         (r"\text{at least } 5", False),
+        ("x is not equal to 5", False),  # nor is it to be reduced to its number
+        ("between 3 and 5", False),
+        ("the answer is 5, not 6", True),
+        ("5 or more of them", False),
+        ("not it's not 10 it's 11 of them", True),
+        ("1 million", False),
         ("sin(30)", False),
     ],
 )
@@ -149,7 +169,25 @@ def test_prose(text: str, prose: bool) -> None:
         ("2x", None),
         ("5ab", None),
         ("2 pi", None),
-        ("3 million", None),
+        ("3 million", Fraction(3_000_000)),
+        (r"2.5\text{ million dollars}", Fraction(2_500_000)),
+        ("3 dozen", Fraction(36)),
+        ("three", Fraction(3)),
+        ("one half", Fraction(1, 2)),
+        ("1.234,50", Fraction(2469, 2)),
+        ("(1,000)", Fraction(1000)),
+        ("(1,234)", None),  # a point
+        ("72 dollars per day", Fraction(72)),
+        ("$1,200.50 in all", Fraction(2401, 2)),
+        ("72 candies left", Fraction(72)),
+        (r"2 \text{ or more}", None),
+        ("5 is wrong", None),
+        ("5 squared", None),
+        ("5 x", None),
+        (r"5\pi", None),
+        ("5 - x", None),
+        ("5 = x", None),
+        ("5 less than x", None),
         ("20 June", None),
         ("5 or 6", None),
         ("9" * 500, None),
@@ -163,9 +201,12 @@ def test_quantity(text: str, value: Fraction | None) -> None:
 def test_spelling() -> None:
     assert tidy("\uff11\u00d7\u03c0\u2264x\u00b2") == r"1\times \pi \le x^{2}"
     assert tidy(r"\left( 1 ,\, 2 \right). ") == "( 1 , 2 )"
-    assert tidy("**Yes**") == "Yes" and tidy("2**3") == "2**3"
+    assert tidy("**Yes**") == "Yes" and tidy("2**3") == "2^{3}"
+    assert tidy("10^-3") == "10^{-3}" and tidy(r"{5 \choose 2}") == r"\binom{5 }{ 2}"
     assert key(r"\textbf{No  Solution}") == key(r"\varnothing") == key(r"\{ \}")
     assert key("7 2") != key("72")
+    assert key("YES") == key("yes") and key("NO") == key("no") and key("AB") != key("ab")
+    assert key("DNE") == key(r"\text{does not exist}")
 
 
 NUMBERS = [
@@ -187,11 +228,32 @@ NUMBERS = [
     ("2 square feet", r"288\text{ in}^2", True),
     ("5 cm", "5", True),
     ("1:2:3", "2:4:6", True),
+    ("36 km/h", "10 m/s", True),
+    (r"\$0.75", "75 cents", True),
+    ("60 mph", "60 miles per hour", True),
+    ("1 ft", "30.48 cm", True),
+    ("\u20ac5", "5 euros", True),
+    (r"\$5", "5", True),
+    ("1 million", "1000000", True),
+    ("8 hundred", "8", False),
+    ("\u20ac5", "$5", False),
+    ("5 euros", r"\$5", False),
+    ("10 mph", "10 km/h", False),
+    ("5 MHz", "5 kHz", False),
+    ("5 MeV", "5 eV", False),
+    ("5 gallons", "5 liters", False),
+    (r"5\%", "5 m", False),
+    ("2.74", "2,74", True),  # a decimal comma beside a decimal
+    ("0,111", "0.111", True),
+    ("1,22", "1.22", True),
+    ("15,25", "15.25", False),  # two numbers
+    ("5,10", "5.1", False),
 ]
 TEXTS = [
     ("no solution", r"\emptyset", True),
     ("June 20", "20 June", True),
     ("June 20", "20 July", None),
+    ("3 May 2020", "May 3rd, 2020", True),
     ("3:45", "3{:}45", True),
     ("3:45", r"3:45 \text{ p.m.}", True),
     ("20:34", "08:34:00 PM", True),
@@ -218,6 +280,17 @@ TEXTS = [
     ("f(x)=x+1", "f(t)=x+1", True),
     ("f(x)=x+1", "y=x+1", True),
     (r"\begin{pmatrix} 1 \\ x \end{pmatrix}", "(1,x)", True),
+    ("6:00 PM", "6 PM", True),
+    (r"(-\infty,-1) \cup (1,\infty)", r"x<-1 \text{ or } x>1", True),
+    (r"(-\infty,-1) \cup [1,2)", r"1 \le x < 2 or x<-1", None),
+    (r"\{(1,x)\}", "(1,x)", True),
+    ("A", "a", True),
+    (r"\infty", "infinity", True),
+    (r"(0,9) \cup (9,36)", "(0,9) U (9,36)", True),
+    ("(x,1)", "y=1, x=x", True),
+    (r"\{x,1\}", r"\{x,1,1\}", True),
+    (r"f(x)=x^2", "f(t)=t^2", True),
+    ("x=1,y=z", "y=z,x=1", True),
 ]
 GUARDS = [
     ("5", "4=5"),
@@ -242,6 +315,14 @@ GUARDS = [
     ("4", "(1,4)"),
     (r"\pm 3", "3"),
     ("$$", r"\,"),
+    ("at least 7", "7"),
+    (r"2 \text{ or more}", "2"),
+    ("all real numbers except 2", "2"),
+    ("A^T", "A"),
+    (r"\emptyset", r"\{\emptyset\}"),
+    ("(1,234)", "1234"),
+    ("1,234", "(1,234)"),
+    ("AB=4, CD=5", "CD=4, AB=5"),
 ]
 
 
@@ -285,6 +366,22 @@ SYMBOLIC = [
     (r"1 \pm \sqrt{3}", r"1-\sqrt3, 1+\sqrt3", True),
     ("y=2x+3", "2x - y + 3 = 0", True),
     ("5", r"\sqrt{25} = 5", True),
+    ("n", "n+0", True),
+    ("x", "2x-x", True),
+    ("1024", "2**10", True),
+    (r"{10 \choose 3}", "120", True),
+    (r"-1, 0, 1", r"0, \pm 1", True),
+    (r"1 \pm x", r"1 \mp x", True),
+    (r"(1,000, 2,000)", "(1000,2000)", True),
+    ("x=1,234", "1234", True),
+    (r"\pi Rr", r"\pi r^2", False),  # upper and lower case
+    (r"\pi Rr", r"\pi r R", True),
+    ("x+X", "2x", False),
+    ("R", "r", False),
+    ("AB", "ab", False),
+    ("I", "i", False),
+    ("V+1", "1+V", True),
+    ("(a)(b+1)", "(a)(b+2)", False),
     ("5", "2+2=5", False),
     ("120", "5!", True),
     ("0.5", r"\sin 30^\circ", True),
@@ -342,6 +439,10 @@ def test_number_tasks_ask_no_algebra() -> None:
             rf"\boxed{{{answer}}}" for answer in ("6", "6+0", "seven", r"6\text{ clips}", "**6**", r"\$6.00", "x=6")
         ]
         verdicts = verifier.grade(problems(*["6"] * 7), responses)
+        no_numbers = [r"5\pi", "5 - x", "5 million", "5 or more", "5 / x", "5 x", "5 squared", "5 = x", "5 or 6"]
+        assert not any(verdict.correct for verdict in verifier.compare(["5"] * 9, no_numbers))
+        numbers = ["72 clips", "72 candies left", "72 dollars per day", r"72\text{ clips}", "$72.00 in all"]
+        assert all(verdict.correct for verdict in verifier.compare(["72"] * 5, numbers))
         assert [verdict.correct for verdict in verdicts] == [True, False, False, True, True, True, True]
         assert verifier._workers._workers == []
 
@@ -380,6 +481,27 @@ def test_clusters(math: Verifier) -> None:
     assert math.clusters(rows) == [[0, 0, -1, 1, 2, 0], [], [0, 0, 1, 0, -1, 2], [0, 1, 0]]
 
 
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([r"50\%", "50", "0.5"], {r"50\%": "50"}),
+        (["(1,2)", r"\{1,2\}", "1,2"], {"1,2": "(1,2)"}),
+        (["x+1", "1+x", "2", "2.0"], {"1+x": "x+1", "2.0": "2"}),
+    ],
+)
+def test_clusters_do_not_depend_on_order(math: Verifier, answers: list[str], expected: dict[str, str]) -> None:
+    for order in permutations(answers):
+        texts = [expected.get(answer, answer) for answer in order]
+        assert math.clusters([list(order)]) == [[list(dict.fromkeys(texts)).index(text) for text in texts]]
+
+
+def test_long_answers_have_classes(math: Verifier) -> None:
+    long = "9" * 3000
+    (right, wrong) = math.compare([long, long], [long, "8" + long])
+    assert (right.correct, right.answer, wrong.answer) == (True, long, None)
+    assert math.clusters([[long, "1", long, None]]) == [[0, 1, 0, -1]]
+
+
 def test_clusters_of_a_task_with_a_check_are_by_text() -> None:
     with Verifier(Task((), (), check=lambda problem, answer: True)) as verifier:
         assert verifier.clusters([["1+2", "1 + 2", "2+1"]]) == [[0, 0, 1]]
@@ -411,7 +533,7 @@ def test_workers_start_late_and_leave_nothing(monkeypatch: pytest.MonkeyPatch) -
         verifier.compare(["x+1"], ["1+x"])
         (worker,) = verifier._workers._workers  # one question, one process
         environment = Path(f"/proc/{worker.process.pid}/environ").read_bytes().split(b"\0")
-        assert {b"SYMPY_GROUND_TYPES=python", b"MPMATH_NOGMPY=1"} <= set(environment)
+        assert {b"SYMPY_GROUND_TYPES=python", b"MPMATH_NOGMPY=1", b"PYTHONHASHSEED=0"} <= set(environment)
         limits = Path(f"/proc/{worker.process.pid}/limits").read_text()
         assert re.search(rf"Max address space +{1 << 30} +{1 << 30}", limits)
     assert os.environ["SYMPY_GROUND_TYPES"] == "gmpy"
@@ -431,7 +553,7 @@ def test_a_dead_worker_is_replaced(math: Verifier) -> None:
 
 
 def test_a_worker_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lagbench.harness.verify.pool.HARD_LIMIT_S", 1)
+    monkeypatch.setattr("lagbench.harness.verify.pool.ASLEEP_S", 1)
     workers = Workers(1)
     workers.ask([("compare", ("x+1", "1+x"))])
     (worker,) = workers._workers
@@ -440,6 +562,20 @@ def test_a_worker_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped, after = workers.ask([("compare", ("x+2", "2+x")), ("compare", ("x+3", "3+x"))])
     assert not stopped.in_time and 1000 <= stopped.ms < 2000 and time.monotonic() - start < 20
     assert after.in_time and not worker.alive  # a new process's start is no part of its time
+    workers.close()
+
+
+def test_a_worker_that_is_kept_from_the_processor_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lagbench.harness.verify.pool.HARD_LIMIT_S", 0.3)
+    workers = Workers(1)
+    workers.ask([("compare", ("x+1", "1+x"))])
+    (worker,) = workers._workers
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    Timer(1, os.kill, (worker.process.pid, signal.SIGCONT)).start()
+    (reply,) = workers.ask([("compare", ("x+2", "2+x"))])
+    assert reply.in_time and workers._workers == [worker]
+    (killed,) = workers.ask([("compare", ("7", r"\int_0^\infty e^{-x^2}\sin(x^3)\log(x) dx"))])
+    assert not killed.in_time and not worker.alive  # long before the alarm
     workers.close()
 
 
@@ -528,3 +664,20 @@ def test_labelled_cases(math: Verifier, shared_data: Path) -> None:
 )
 def test_chain_answers(response: str, answer: str | None) -> None:
     assert chain_answer(response) == answer
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "correct"),
+    [("-4", "+-4", False), ("4", "+-4", False), (r"\pm 4", "+/-4", True), ("4, -4", "+-4", True), ("4", "+4", True)],
+)
+def test_plus_and_minus_at_once_are_two_values(math: Verifier, gold: str, answer: str, correct: bool) -> None:
+    assert math.compare([gold], [answer])[0].correct == correct
+
+
+def test_an_extraction_that_raises_or_gives_no_text_has_found_nothing() -> None:
+    def broken(response: str) -> str:
+        raise KeyError(response)
+
+    for extract in (broken, len):
+        with Verifier(Task([], [], extract=extract)) as verifier:
+            assert verifier.answer("5") is None

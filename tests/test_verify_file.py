@@ -85,8 +85,11 @@ def test_without_labels_there_is_no_agreement(lagbench_here: Command, tmp_path: 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("no json\n", "{path}, line 1: not JSON: 'no json'"),
-        ('{"gold": "5", "pred": "5"}\n[1]\n', "{path}, line 2: expected an object, got '[1]'"),
+        ("no json\n", "{path}, line 1: not valid JSON in UTF-8"),
+        (
+            '{"gold": "5", "pred": "5"}\n[1]\n',
+            "{path}, line 2: expected an object with the fields of a problem, got [1]",
+        ),
         ('{"pred": "5"}\n', "{path}, line 1: fields pred; expected gold and one of pred and response"),
         (
             '{"gold": "5", "pred": "5", "response": "5"}\n',
@@ -97,8 +100,10 @@ def test_without_labels_there_is_no_agreement(lagbench_here: Command, tmp_path: 
             '{"gold": "5", "pred": "5", "expected": "yes"}\n',
             '{path}, line 1: expected="yes" is not valid: expected true or false',
         ),
+        ('{"gold": "5", "pred": NaN}\n', "{path}, line 1: pred=NaN is not valid: expected text or a number"),
+        ('\n{"gold": "5"}\n', "{path}, line 2: fields gold; expected gold and one of pred and response"),
         ("", "{path}: the file is empty; expected lines of {{gold, pred}} or {{gold, response}}"),
-        (None, "{path}: No such file or directory; expected lines of {{gold, pred}} or {{gold, response}}"),
+        (None, "{path}: No such file or directory"),
     ],
 )
 def test_what_does_not_fit_is_told_in_one_line(
@@ -110,3 +115,16 @@ def test_what_does_not_fit_is_told_in_one_line(
     found = lagbench_here("verify", str(path))
     assert found.returncode == 2 and found.stdout == ""
     assert found.stderr.startswith("error: " + message.format(path=path)) and found.stderr.count("\n") == 1
+
+
+def test_gold_answers_beside_responses_are_used_as_in_a_run(lagbench_here: Command, tmp_path: Path) -> None:
+    golds = ["at least 7", "1 million", "the line $y=2x$", r"2 \text{ or more}"]
+    rows = [{"gold": gold, "response": rf"\boxed{{{gold}}}", "expected": True} for gold in golds]
+    rows += [{"gold": gold, "pred": gold, "expected": True} for gold in golds]
+    rows += [{"gold": gold, "response": r"\boxed{7}", "expected": False} for gold in ("at least 7", "7 million")]
+    rows += [{"gold": gold, "pred": "5", "expected": False} for gold in ("not 5", "5 or more", "more than 5")]
+    rows += [{"gold": "5", "pred": pred, "expected": False} for pred in ("between 5 and 6", "x is at least 5")]
+    path = tmp_path / "answers.jsonl"
+    path.write_text("\ufeff" + "\n\n".join(map(json.dumps, rows)), encoding="utf-8")
+    report = json.loads(lagbench_here("verify", str(path), "--json").stdout)
+    assert report["agreement"] == 1 and [row["line"] for row in report["rows"]] == list(range(1, 2 * len(rows), 2))

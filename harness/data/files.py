@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _json(path: Path) -> Iterator[tuple[str, Any]]:
     """An array's values, or those of all lines. Only line feeds end lines: rows of GSM8K hold U+2028."""
     try:
-        content = path.read_bytes()
+        content = path.read_bytes().removeprefix(BOM_UTF8)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     if path.suffix == ".json" and content.lstrip().startswith(b"["):
@@ -39,8 +40,10 @@ def _json(path: Path) -> Iterator[tuple[str, Any]]:
 def _parsed(content: bytes, where: str) -> Any:
     try:
         return json.loads(content)
-    except (ValueError, RecursionError):
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         raise InputError(f"{where}: not valid JSON in UTF-8") from None
+    except ValueError:
+        raise InputError(f"{where}: a number has more digits than Python reads; write it as text") from None
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, Any]]:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from ..types import InputError, Problem
@@ -26,7 +27,8 @@ class Row:
     def get(self, *names: str) -> str:
         """The first of these fields that the row has, as text; empty if it has none."""
         found = next((self.fields[name] for name in names if self.fields.get(name) is not None), "")
-        if isinstance(found, bool) or not isinstance(found, str | int | float):
+        wanted = isinstance(found, str | int | float) and not isinstance(found, bool)
+        if not wanted or (isinstance(found, float) and not isfinite(found)):
             raise InputError(f"{self.where}: expected text or a number as {' or '.join(names)}, got {shown(found)}")
         return str(found)
 

@@ -63,6 +63,7 @@ class SamplerLM(LM):
 
     make_sampler: Callable[[Sampling], Sampler]
     policy: str  # digest of the model that these samplers draw from
+    numerics: str  # device and precision, as other ones round differently
     codec: Codec  # of any of the tasks: their tokenizer and prompt form
     context: int | None  # tokens that prompt and response may have together
     rows: int
@@ -101,7 +102,7 @@ class SamplerLM(LM):
                 f"{self.context - sampling.max_tokens} beside {sampling.max_tokens}; lower --max-tokens"
             )
         task, problem, index = request.task_name, request.doc["id"], request.doc["index"]
-        key = digest_of([self.policy, task, index, text, samples, asdict(sampling)])
+        key = digest_of([self.policy, self.numerics, task, index, text, samples, asdict(sampling)])
         return Question(key, task, problem, index, prompt, samples, sampling)
 
     def _draw(self, batch: Sequence[Question]) -> Iterator[Responses]:

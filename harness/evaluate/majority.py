@@ -14,9 +14,8 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import comb, roots_legendre
 
+from ..config import MOST_SAMPLES
 from .passk import check_k
-
-MOST_ATTEMPTS = 1000  # above, numbers of subsets do not fit into a float
 
 
 def maj_at_k(correct: np.ndarray, clusters: np.ndarray, k: int) -> np.ndarray:
@@ -26,8 +25,8 @@ def maj_at_k(correct: np.ndarray, clusters: np.ndarray, k: int) -> np.ndarray:
     n > 1000, and a right attempt without an answer. Self-consistency: Wang et al. 2022, arXiv 2203.11171.
     """
     check_k("maj@", correct, k)
-    if correct.shape[1] > MOST_ATTEMPTS:
-        raise ValueError(f"maj@k is computed for at most {MOST_ATTEMPTS} attempts at a problem, not {correct.shape[1]}")
+    if correct.shape[1] > MOST_SAMPLES:
+        raise ValueError(f"maj@k is computed for at most {MOST_SAMPLES} attempts at a problem, not {correct.shape[1]}")
     if (correct & (clusters < 0)).any():
         raise ValueError("an attempt without an answer (cluster -1) cannot be right")
     return np.array([_right_majorities(*_classes(*row))[k] for row in zip(correct, clusters, strict=True)])
@@ -78,7 +77,7 @@ def _wins(size: int, others: Sequence[int], silent: int) -> np.ndarray:
     return wins
 
 
-@lru_cache(maxsize=MOST_ATTEMPTS)
+@lru_cache(maxsize=MOST_SAMPLES)
 def _quadrature(degree: int) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights that integrate polynomials up to this degree over [0, 1]."""
     nodes, weights = roots_legendre(degree // 2 + 1)

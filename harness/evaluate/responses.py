@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .. import store
+from ..types import InputError
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,10 @@ class Responses:
     tokens: Sequence[int]
     stopped: Sequence[bool]
 
+    def __post_init__(self) -> None:
+        if not len(self.texts) == len(self.tokens) == len(self.stopped):
+            raise ValueError("a text, a length and an end are needed for each response")
+
 
 class ResponseFile:
     """A file of responses and what is `found` in it, by key.
@@ -32,7 +37,7 @@ class ResponseFile:
         self.path = path
         if path.exists():
             store.keep_lines(path, path.read_bytes().count(b"\n"))
-        self.found = {line["key"]: Responses(**line) for line in store.read_lines(path)}
+        self.found = {responses.key: responses for responses in _read(path)}
 
     def add(self, drawn: Iterable[Responses]) -> None:
         """Write them behind the others."""
@@ -41,3 +46,13 @@ class ResponseFile:
         with self.path.open("a") as file:
             file.write("".join(json.dumps(asdict(responses)) + "\n" for responses in new.values()))
         self.found |= new
+
+
+def _read(path: Path) -> Iterator[Responses]:
+    for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], 1):
+        try:
+            yield Responses(**json.loads(line))
+        except (ValueError, TypeError, RecursionError):
+            raise InputError(
+                f"{path}, line {number}: damaged; delete the file, and all its responses are drawn again"
+            ) from None

@@ -5,6 +5,7 @@ Not through `simple_evaluate()`: that one seeds random, numpy and torch under wh
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from lm_eval.evaluator import evaluate
 from lm_eval.loggers import EvaluationTracker
 
 from .. import store
+from ..data import data_digest
 from ..models import digest, locate
 from ..models.load import context_length, default_device, load_model, load_tokenizer
 from ..prompts import prompt_form
@@ -32,7 +34,7 @@ from .lm_eval_names import FILTER
 from .lm_eval_tasks import Evaluation, load_tasks
 from .responses import ResponseFile, Responses
 
-RESPONSES = "responses.jsonl"
+RESPONSES, SETTINGS = "responses.jsonl", "settings.json"
 Results = dict[str, Any]  # as lm-eval makes them
 
 
@@ -47,6 +49,8 @@ def run_evaluation(
     tasks = load_tasks(asked)
     with _alone_in(folder):
         lm = make_lm(asked, list(tasks["tasks"].values()), ResponseFile(folder / RESPONSES), rows, on_known)
+        digests = {name: data_digest(task.origin) for name, task in tasks["tasks"].items()}
+        claim(folder, {**asdict(asked), "model_digest": lm.policy, "data_digest": digests}, bool(lm.file.found))
         results: Results = evaluate(lm, tasks, limit=asked.limit, apply_chat_template=lm.codec.form.chat)
     for name, drawn in lm.answers.items():
         results["results"][name] |= measures_of(drawn)
@@ -58,12 +62,30 @@ def run_evaluation(
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / store.LOCK)
     try:
-        with FileLock(folder / store.LOCK, timeout=0):
-            yield
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
     except Timeout:
         raise InputError(f"{folder}: another evaluation is writing there; wait for it or give --out") from None
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror or error}; give --out another folder") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def claim(folder: Path, settings: Mapping[str, Any], drawn: bool) -> None:
+    """Record what a folder is for; once something is `drawn` there, other settings are an InputError."""
+    wanted = json.loads(json.dumps(settings))
+    held = store.read_json(folder / SETTINGS)
+    changed = [key for key in wanted if held is not None and held.get(key) != wanted[key]]
+    if drawn and changed:
+        raise InputError(
+            f"{folder} holds an evaluation with other settings ({', '.join(changed)}); give --out another folder"
+        )
+    store.write_json(folder / SETTINGS, wanted)
 
 
 def make_lm(
@@ -75,7 +97,8 @@ def make_lm(
     codecs = [Codec(tokenizer, task.origin, form) for task in tasks]
     for codec in codecs:
         codec.check(codec.task.test[: asked.limit], None)
-    model = load_model(folder, default_device())
+    device = default_device()
+    model = load_model(folder, device)
 
     def make_sampler(sampling: Sampling) -> TorchSampler:
         return TorchSampler(
@@ -88,8 +111,11 @@ def make_lm(
             stops=StopStrings(sampling.stops, tokenizer),
         )
 
+    precision = "bfloat16" if device.type == "cuda" else "float32"  # as models.load.precision has it
     context = context_length(folder)
-    return SamplerLM(make_sampler, digest(folder), codecs[0], context, rows, file, on_known)
+    return SamplerLM(
+        make_sampler, digest(folder), f"{device.type} {precision}", codecs[0], context, rows, file, on_known
+    )
 
 
 def measures_of(drawn: Sequence[Responses]) -> dict[str, float]:

@@ -25,9 +25,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..data.rows import shown
 from ..registry import did_you_mean
 from ..types import InputError
-from .json_lines import is_whole, objects, shown
+from .json_lines import is_whole, objects
 from .plan import END, LagPlan
 
 VersionRun = tuple[int, int | None]  # a version in the system's own unit and the tokens it drew, None: not recorded

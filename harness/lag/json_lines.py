@@ -35,9 +35,3 @@ def _object(where: str, line: str) -> dict[str, Any]:
 def is_whole(value: Any) -> bool:
     """Whether a JSON value is a whole number; true and false are none."""
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def shown(value: Any) -> str:
-    """A JSON value in an error, cut where it is long."""
-    text = json.dumps(value)
-    return text if len(text) < 60 else text[:57] + "..."

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from ..data.rows import shown
 from ..types import InputError
-from .json_lines import is_whole, objects, shown
+from .json_lines import is_whole, objects
 from .plan import END, LagPlan
 
 FORMAT = "lagbench-trace-1"

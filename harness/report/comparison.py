@@ -31,6 +31,7 @@ class Cell:
     seed: int
     reads: tuple[str, ...]
     scores: Mapping[str, Estimate]  # by metric
+    exam: str  # what they are of, in words
     failure: str | None
     updates: int
     conventions: Mapping[str, str]  # advantage, aggregate and denominator that it was trained with
@@ -78,6 +79,7 @@ class Comparison:
     """What a leaderboard shows. `base_scores` is empty until the base model has been evaluated."""
 
     name: str
+    exam: str  # what the scores are of; empty until a cell has finished
     base_scores: Mapping[str, Estimate]
     base_failure: str | None
     rows: tuple[Row, ...]
@@ -110,7 +112,9 @@ def compare(folder: Path) -> Comparison:
     base_scores = base.scores if base else {}
     rows = [_row(group, at_zero.get(tuple(axes), []), base_scores) for (*axes, _), group in by_row.items()]
     failure = base.failure if base else None
-    return Comparison(folder.resolve().name, base_scores, failure, tuple(sorted(rows, key=_order)), gates(folder))
+    exam = next((cell.exam for cell in cells if cell.exam), "")
+    ordered = tuple(sorted(rows, key=_order))
+    return Comparison(folder.resolve().name, exam, base_scores, failure, ordered, gates(folder))
 
 
 def _read_cell(folder: Path) -> Cell:
@@ -129,6 +133,7 @@ def _read_cell(folder: Path) -> Cell:
             seed=run["seed"],
             reads=tuple(run["reads"]),
             scores={name: Estimate(**value) for name, value in result["scores"].items()} if result else {},
+            exam=_exam(result["evaluations"], run["updates"]) if result else "",
             failure=failed["reason"] if failed else None,
             updates=run["updates"],
             conventions={key: run[key] for key in Conventions().names},
@@ -139,6 +144,13 @@ def _read_cell(folder: Path) -> Cell:
         )
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder} is not of this version of lagbench ({error!r}); run the suite again") from None
+
+
+def _exam(evaluations: list[dict[str, Any]], updates: int) -> str:
+    """The first exam of the final version; the others stand in the table of evaluations."""
+    final = next(found for found in evaluations if found["version"] == updates)
+    others = "; other evaluations are in evaluations.csv" if len(evaluations) > 1 else ""
+    return f"{final['exam']}: {final['problems']} problems, {final['samples']} samples of each{others}"
 
 
 def _order(row: Row) -> tuple[Any, ...]:

@@ -138,8 +138,10 @@ def notes(comparison: Comparison) -> list[str]:
         if base
         else f"The base model has not been evaluated: {comparison.base_failure or 'run the suite again, it goes on'}."
     ]
+    if comparison.exam:
+        lines.append(f"Scores are on {comparison.exam}.")
     if "problems" in over:
-        lines.append("One seed: Student t intervals over problems, which say nothing about other seeds.")
+        lines.append("One seed: intervals over problems, which say nothing about other seeds.")
     if "seeds" in over:
         lines.append("Several seeds: Student t intervals over seeds, on this fixed set of held-out problems.")
     lines += ["Lag in optimizer updates; mean lag over the tokens trained on.", *conventions(comparison)]

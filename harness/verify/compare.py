@@ -10,15 +10,18 @@ from collections.abc import Callable
 from functools import partial
 
 from . import conventions
+from .agreement import same_integer, same_number
 from .decision import UNLIKE, Decision
 from .groups import same_group
-from .number import Quantity, quantity, same_integer, same_number
+from .intervals import as_union
+from .number import Quantity, quantity
 from .spelling import key, tidy
 from .structure import Equation, Group, alternatives, is_name, is_relation, read
 
 _FIRST = (conventions.bases, conventions.clocks, conventions.choices)
-_LAST = (conventions.ellipses, conventions.ratios, conventions.primes, conventions.kinds)
-_FUNCTION = re.compile(r"([A-Za-z])\([A-Za-z]\)")
+_LAST = (conventions.ellipses, conventions.ratios, conventions.hedges, conventions.primes, conventions.kinds)
+_FUNCTION = re.compile(r"([A-Za-z])\(([A-Za-z])\)")
+_LETTER = r"(?<![A-Za-z\\]){}(?![A-Za-z])"
 _SET = re.compile(r"\\(?:cup|cap|setminus|mathbb)")
 Algebra = Callable[[str, str], Decision]
 
@@ -33,12 +36,13 @@ def decide(gold: str, answer: str, algebra: Algebra | None = None) -> Decision |
         return Decision(True, "exact")
     if (same := same_integer(gold, answer)) is not None:
         return Decision(same, "number")
+    gold, answer = as_union(gold), as_union(answer)
     if key(gold) == key(answer):
         return Decision(True, "exact") if key(gold) else UNLIKE
+    numbers = quantity(gold), quantity(answer)
     gold, answer = tidy(gold), tidy(answer)
     if decision := _by_convention(gold, answer, _FIRST):
         return decision
-    numbers = quantity(gold), quantity(answer)
     if numbers[0] and numbers[1] and (decision := _by_number(numbers[0], numbers[1])):
         return decision
     mine, given = (
@@ -47,8 +51,10 @@ def decide(gold: str, answer: str, algebra: Algebra | None = None) -> Decision |
     )
     if isinstance(mine, Equation) or isinstance(given, Equation):
         return _equations(gold, answer, mine, given, algebra)
-    mine, given = _spread(mine, given)
+    mine, given = _alternatives(mine), _alternatives(given)
     if isinstance(mine, Group) and isinstance(given, Group):
+        if (mine.brackets == "{}") != (given.brackets == "{}") and 1 in (len(mine.items), len(given.items)):
+            return _one_of_a_set(mine, given, gold, answer, algebra)
         return same_group(mine, given, [decide, partial(decide, algebra=algebra)] if algebra else [decide])
     if isinstance(mine, Group):
         return _group_and_value(mine, answer, gold, algebra)
@@ -72,12 +78,14 @@ def _by_number(gold: Quantity, answer: Quantity) -> Decision | None:
     return UNLIKE if gold.value == answer.value else Decision(False, "number")
 
 
-def _spread(gold: Group | str, answer: Group | str) -> tuple[Group | str, Group | str]:
-    r"""Both, with 1 \pm x as a list of two values unless both are written that way."""
-    spread = [alternatives(text) if isinstance(text, str) else None for text in (gold, answer)]
-    if all(spread):
-        return gold, answer
-    return spread[0] or gold, spread[1] or answer
+def _alternatives(part: Group | str) -> Group | str:
+    r"""An answer with 1 \pm x as a list of two values, also in lists and sets."""
+    if isinstance(part, str):
+        return alternatives(part) or part
+    if part.brackets not in ("", "{}"):
+        return part
+    items = [both.items if (both := alternatives(item)) else (item,) for item in part.items]
+    return Group(part.brackets, tuple(text for item in items for text in item))
 
 
 def _equations(
@@ -86,7 +94,7 @@ def _equations(
     """A name has the value of its equation; any other left side has to be equal to the right: 4=5 is not 5."""
     if isinstance(mine, Equation) and isinstance(given, Equation):
         if _same_name(key(mine.left), key(given.left)):
-            return decide(mine.right, given.right, algebra)
+            return decide(mine.right, _in_same_argument(mine, given), algebra)
         return algebra(gold, answer) if algebra else None
     left, right = next(side for side in (mine, given) if isinstance(side, Equation))
     if left and not is_name(left, sums=isinstance(given, Equation)):
@@ -102,9 +110,24 @@ def _same_name(gold: str, answer: str) -> bool:
     return names[0] == names[1] or ("y" in names and names != [gold, answer])
 
 
+def _in_same_argument(gold: Equation, answer: Equation) -> str:
+    """The answer's right side in the gold answer's letter: t^2 of f(t) as x^2 where that is f(x)."""
+    mine, given = (_FUNCTION.fullmatch(key(side.left)) for side in (gold, answer))
+    if not mine or not given or re.search(_LETTER.format(mine[2]), answer.right):
+        return answer.right
+    return re.sub(_LETTER.format(given[2]), mine[2], answer.right)
+
+
+def _one_of_a_set(mine: Group, given: Group, gold: str, answer: str, algebra: Algebra | None) -> Decision | None:
+    """A set of one tuple is that tuple."""
+    if mine.brackets == "{}" and len(mine.items) == 1:
+        return decide(mine.items[0], answer, algebra)
+    return decide(gold, given.items[0], algebra) if len(given.items) == 1 and given.brackets == "{}" else UNLIKE
+
+
 def _group_and_value(group: Group, value: str, written: str, algebra: Algebra | None) -> Decision | None:
     """A set of one element is that element, an interval may be an inequality; other values are not several at once."""
-    if len(group.items) == 1:
+    if len(group.items) == 1 and key(group.items[0]) != r"\emptyset":
         return decide(group.items[0], value, algebra)
     if not is_relation(value) and not _SET.search(value):
         return UNLIKE

@@ -15,14 +15,16 @@ from .units import unit
 HALF_A_DAY_S = 12 * 3600
 _BASED = re.compile(r"\(?(?P<digits>\d[\dA-F]*)\)?_(?:\{(?P<long>\d+)\}|(?P<short>\d))")
 _CLOCK = re.compile(
-    r"(?P<hour>\d{1,2}):(?P<minute>[0-5]\d)(?::(?P<second>[0-5]\d))?(?P<half>[ap]\.?m\.?)?", re.IGNORECASE
+    r"(?P<hour>\d{1,2})(?::(?P<minute>[0-5]\d)(?::(?P<second>[0-5]\d))?|(?=[ap]))(?P<half>[ap]\.?m\.?)?",
+    re.IGNORECASE,
 )
 _TEXT = re.compile(r"\\text\s*\{[^{}]*\}")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _UNSURE = re.compile(r"\\(?:sum|prod|int|lim|sin|cos|tan|cot|sec|csc|cup|cap)(?![a-z])")
 _VALUE = re.compile(r"\d|\\[a-z]|\b(?:e|i|pi)\b")
-_PRIMED = re.compile(r"[A-Za-z]'+")
-_CHOICE = re.compile(r"\(?(?P<letter>[A-J])(?:\)|[.:)](?=\s)|$)")
+_PRIMED = re.compile(r"[A-Za-z]'+|[A-Z]\s*\^\s*\{?\s*(?:T|\\top)(?![A-Za-z])")
+_HEDGE = re.compile(r"\b(?:not|except|least|most|more|less|greater|fewer|than|between|divisible|multiples?)\b")
+_CHOICE = re.compile(r"\(?([A-J])(?:\)(?!\S)|[.:)](?=\s)|$)|\(?([a-d])\)?$")
 
 
 def bases(gold: str, answer: str) -> bool | None:
@@ -49,7 +51,7 @@ def clocks(gold: str, answer: str) -> bool | None:
 def choices(gold: str, answer: str) -> bool | None:
     """True where both name the same choice: C, (C), "C. x = 4"; otherwise None, because C may be a variable too."""
     read = [_CHOICE.match(re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text)) for text in (gold, answer)]
-    return True if read[0] and read[1] and read[0]["letter"] == read[1]["letter"] else None
+    return True if read[0] and read[1] and _letter(read[0]) == _letter(read[1]) else None
 
 
 def ellipses(gold: str, answer: str) -> bool | None:
@@ -72,9 +74,17 @@ def ratios(gold: str, answer: str) -> bool | None:
     return all(x * b == y * a for x, y in zip(*values, strict=True)) and bool(a) == bool(b)
 
 
+def hedges(gold: str, answer: str) -> bool | None:
+    """False where one is at least, at most or not what the other is: the algebra drops words."""
+    if is_relation(gold) or is_relation(answer):
+        return None
+    return None if set(_HEDGE.findall(gold.lower())) == set(_HEDGE.findall(answer.lower())) else False
+
+
 def primes(gold: str, answer: str) -> bool | None:
-    """False where letters carry other primes: math-verify takes f' for f."""
-    return None if _PRIMED.findall(gold) == _PRIMED.findall(answer) else False
+    """False where letters carry other primes or are not transposed alike: math-verify takes f' for f and A^T for A."""
+    marks = [[re.sub(r"[\s{]", "", mark) for mark in _PRIMED.findall(text)] for text in (gold, answer)]
+    return None if marks[0] == marks[1] else False
 
 
 def kinds(gold: str, answer: str) -> bool | None:
@@ -98,10 +108,14 @@ def _kind(text: str) -> str:
     return "variable" if variables else "number" if _VALUE.search(written) else "word"
 
 
+def _letter(choice: re.Match[str]) -> str:
+    return (choice[1] or choice[2]).upper()
+
+
 def _seconds(clock: re.Match[str]) -> int:
     hour = int(clock["hour"]) % 12 if clock["half"] else int(clock["hour"])
     later = HALF_A_DAY_S if (clock["half"] or "").lower().startswith("p") else 0
-    return 3600 * hour + 60 * int(clock["minute"]) + int(clock["second"] or 0) + later
+    return 3600 * hour + 60 * int(clock["minute"] or 0) + int(clock["second"] or 0) + later
 
 
 def _digits(match: re.Match[str] | None, text: str) -> tuple[str, int]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..lag.json_lines import objects, shown
+from ..data.files import objects
+from ..data.rows import shown
 from ..types import InputError, Task
 from .verifier import Verifier
 
@@ -29,10 +31,7 @@ class Line:
 
 def read(path: Path) -> list[Line]:
     """All lines of a file; the first that does not fit is named."""
-    try:
-        lines = [_line(number, where, row) for number, (where, row) in enumerate(objects(path, EXPECTED), 1)]
-    except InputError as error:
-        raise InputError(str(error).removeprefix("trace ")) from None  # what the reader calls every file
+    lines = [_line(where, row) for where, row in objects(path)]
     if not lines:
         raise InputError(f"{path}: the file is empty; expected {EXPECTED}")
     return lines
@@ -43,9 +42,7 @@ def grade(lines: Sequence[Line], workers: int, second_opinion: bool = False) -> 
     with Verifier(Task((), ()), workers) as verifier:
         for start in range(0, len(lines), SLICE):
             part = lines[start : start + SLICE]
-            golds = verifier.bare([line.gold for line in part])
-            bare = iter(verifier.bare([line.text for line in part if not line.response]))
-            answers = [verifier.answer(line.text) if line.response else next(bare) for line in part]
+            golds, answers = _answers(verifier, part)
             verdicts = verifier.compare(golds, answers)
             seconds = verifier.second_opinions(golds, answers) if second_opinion else None
             for i, (line, gold, verdict) in enumerate(zip(part, golds, verdicts, strict=True)):
@@ -100,11 +97,23 @@ def report(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
                 yield f"  line {row['line']}: {'right' if row['second_opinion'] else 'wrong'} instead, {_shown(row)}"
 
 
+def _answers(verifier: Verifier, lines: Sequence[Line]) -> tuple[list[str], list[str | None]]:
+    """Gold answers and answers: beside a response the gold answer is used as it is, as in a run."""
+    bare = [line for line in lines if not line.response and line.gold != line.text]
+    found = verifier.bare([text for line in bare for text in (line.gold, line.text)])
+    pairs = {line.number: pair for line, pair in zip(bare, zip(found[::2], found[1::2], strict=True), strict=True)}
+    made = [
+        (line.gold, verifier.answer(line.text)) if line.response else pairs.get(line.number, (line.gold, line.text))
+        for line in lines
+    ]
+    return [gold for gold, _ in made], [answer for _, answer in made]
+
+
 def _shown(row: dict[str, Any]) -> str:
     return f"gold {shown(row['gold'])}, answer {shown(row['answer'])} ({row['method']})"
 
 
-def _line(number: int, where: str, row: dict[str, Any]) -> Line:
+def _line(where: str, row: dict[str, Any]) -> Line:
     given = [key for key in ("pred", "response") if key in row]
     if "gold" not in row or len(given) != 1:
         raise InputError(f"{where}: fields {', '.join(row) or 'none'}; expected gold and one of pred and response")
@@ -112,7 +121,7 @@ def _line(number: int, where: str, row: dict[str, Any]) -> Line:
     if expected not in (None, True, False):
         raise InputError(f"{where}: expected={shown(expected)} is not valid: expected true or false")
     return Line(
-        number,
+        int(where.rpartition(" ")[2]),
         _text(where, "gold", row["gold"]),
         _text(where, given[0], row[given[0]]),
         given[0] == "response",
@@ -121,6 +130,7 @@ def _line(number: int, where: str, row: dict[str, Any]) -> Line:
 
 
 def _text(where: str, field: str, value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+    wrong = isinstance(value, bool) or not isinstance(value, (str, int, float))
+    if wrong or (isinstance(value, float) and not math.isfinite(value)):
         raise InputError(f"{where}: {field}={shown(value)} is not valid: expected text or a number")
     return str(value)

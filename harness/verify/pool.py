@@ -9,9 +9,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing import Pipe, connection
+from pathlib import Path
 
-from .worker import ENVIRONMENT, HARD_LIMIT_S, Reply
+from .worker import ASLEEP_S, ENVIRONMENT, HARD_LIMIT_S, Reply
 
 START = "from lagbench.harness.verify.worker import main; main({})"
 START_LIMIT_S = 60
@@ -34,7 +36,7 @@ class Worker:
         theirs.close()
         self.ready = False
         self.asked: int | None = None  # which question it is at
-        self.since = time.monotonic()
+        self.since, self.spent = time.monotonic(), 0.0
 
     @property
     def alive(self) -> bool:
@@ -43,19 +45,30 @@ class Worker:
 
     @property
     def time_left(self) -> float:
-        """Seconds, of those that it has for starting or for its question."""
-        return self.since + (HARD_LIMIT_S if self.ready else START_LIMIT_S) - time.monotonic()
+        """Seconds before it may be out of time for starting or for its question: the processor's, or the clock's."""
+        left = self.since + (ASLEEP_S if self.ready else START_LIMIT_S) - time.monotonic()
+        return min(left, self.spent + HARD_LIMIT_S - self._processor_time()) if self.ready else left
 
     def ask(self, index: int, question: Question) -> None:
         """Begin a question; its reply comes over the connection."""
-        self.asked, self.since = index, time.monotonic()
-        self.connection.send(question)
+        self.asked, self.since, self.spent = index, time.monotonic(), self._processor_time()
+        with suppress(OSError):  # one that has just died is noticed when its reply is due
+            self.connection.send(question)
 
     def reply(self) -> Reply | None:
         """The reply that has arrived, or None if it was the word that the process is ready. EOFError if it has died."""
         reply = self.connection.recv()
         self.ready, self.asked = True, None
         return reply
+
+    def _processor_time(self) -> float:
+        """Seconds of the processor that it has had; where nothing tells, none since the question."""
+        try:
+            status = Path(f"/proc/{self.process.pid}/stat").read_text()
+        except OSError:
+            return self.spent
+        user, system = status.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def end(self) -> None:
         """Leave no process behind."""
@@ -93,7 +106,7 @@ class Workers:
 
     def _hand_out(self, waiting: deque[tuple[int, Question]], unanswered: int) -> None:
         self._dismiss(
-            [worker for worker in self._workers if worker.asked is None and not worker.alive and worker.ready]
+            [worker for worker in self._workers if worker.ready and worker.asked is None and not worker.alive]
         )
         while len(self._workers) < min(self._size, unanswered):
             self._workers.append(Worker())

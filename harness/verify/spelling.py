@@ -37,6 +37,12 @@ _RULES = [
         (r"\\text\s*\{([eid]|[^{}]*\d[^{}]*)\}", r"\1"),
         (r",?\s*\\text\s*\{\s*,?\s*(?:and|or)\s*\}|,?\s*(?<![A-Za-z\\])(?:and|or)(?![a-z])", ", "),
         (r"\s*\\text\s*\{\s*(?:percent(?:age)?|pct|\\?%)\s*\}|\s*\b(?:percent(?:age)?|pct)\b|(?<!\\)%", r"\\%"),
+        (r"(?<![A-Za-z\\])pi(?![A-Za-z])", r"\\pi "),
+        (r"(?<![A-Za-z\\])infinity(?![A-Za-z])", r"\\infty "),
+        (r"(?<=[\w)}])\*\*(\d+|[A-Za-z](?![A-Za-z]))", r"^{\1}"),
+        (r"\^\s*-\s*(\d+)", r"^{-\1}"),
+        (r"(?<=[)\]])\s*U\s*(?=[(\[])", r" \\cup "),
+        (r"\{([^{}]*)\\choose(?![A-Za-z])([^{}]*)\}", r"\\binom{\1}{\2}"),
         (r"\\[dtc]frac", r"\\frac"),
         (r"\\frac\s*(\d)\s*(\d)(?!\d)", r"\\frac{\1}{\2}"),
         (r"\\frac\s*(\d)\s*(?=\{)", r"\\frac{\1}"),
@@ -54,24 +60,27 @@ _RULES = [
         (r"\\varnothing|\\\{\s*\\\}", r"\\emptyset"),
         (r"\\(?:[lcdh]?dots[cbm]?)(?![A-Za-z])|\.\.\.+", r"\\ldots "),
         (r"\\degree|\^\s*\\circ|\^\s*\{\s*\\circ\s*\}", r"^{\\circ}"),
+        (r"(?:^|(?<=[(,\[={]))\s*\+\s*/?\s*-", r"\\pm "),
         (r"(?:^|(?<=[(,\[={]))\s*\+\s*", ""),
     )
 ]
+_BESIDE_CHINESE = re.compile(r"(?<=[\u3040-\u9fff])(?=[-+\d$])|(?<=[\d$])(?=[\u3040-\u9fff])")
 _PLUS = re.compile(r"(?<=\s)\+(?=\d)")
-MONTH = re.compile(
-    r"\b(?:january|february|march|april|may|june|july|august|september|october|november|december)\b", re.IGNORECASE
-)
-_DAY = re.compile(r"\d+")
+_MONTH = r"\b(january|february|march|april|may|june|july|august|september|october|november|december)\b"
+_DAY = r"\b(\d{1,2})(?:st|nd|rd|th)?\b"
+DATE = re.compile(rf"(?:{_MONTH} {_DAY}|{_DAY} (?:of )?{_MONTH})(?:,? (\d{{4}}))?", re.IGNORECASE)
 _NOTHING = re.compile(
     r"(?:there (?:is|are) )?no (?:real |integer |such )?(?:solutions?|roots?)(?: exists?)?|(?:the )?empty set|none"
 )
+_UNDEFINED = re.compile(r"dne|undefined|(?:the limit |it )?does not exist")
+_SHORT_WORDS = ("no", "up", "am", "pm", "in", "on")  # any other two letters may be a product, in which case counts
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=1 << 14)
 def tidy(text: str) -> str:
     r"""`text` as LaTeX without dollar signs, bold type, sizes or stray spacing, Unicode and shorthands spelled out.
 
-    >>> tidy("**$+\u22127$**."), tidy(r"\dfrac12"), tidy(r"\sqrt[3]2"), tidy(r"1{,}000\text{ and }3{:}45")
+    >>> tidy("**$\u22127$**."), tidy(r"\dfrac12"), tidy(r"\sqrt[3]2"), tidy(r"1{,}000\text{ and }3{:}45")
     ('-7', '\\frac{1}{2}', '\\sqrt[3]{2}', '1,000, 3:45')
     """
     text = " ".join(text.translate(_SIGNS).split())
@@ -81,11 +90,12 @@ def tidy(text: str) -> str:
 
 
 def plain(prose: str) -> str:
-    """Sentences without bold type, with minus signs in ASCII and without a plus sign in front of a number."""
-    return _PLUS.sub("", re.sub(_BOLD, r"\1", prose.replace("\u2212", "-")))
+    """Sentences as math-verify reads them: no bold type, no plus sign, ASCII minus, spaces beside Chinese."""
+    spaced = _BESIDE_CHINESE.sub(" ", prose.replace("\u2212", "-"))
+    return _PLUS.sub("", re.sub(_BOLD, r"\1", spaced))
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=1 << 14)
 def key(text: str) -> str:
     r"""What two answers have in common that are the same as text.
 
@@ -95,12 +105,14 @@ def key(text: str) -> str:
     >>> key(r"\left( 1 ,\, x^{2} \right)"), key("June 20") == key("20 june"), key(r"\text{Even}"), key("No solution")
     ('(1,x^2)', True, 'even', '\\emptyset')
     """
-    text = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", tidy(text)).strip()
+    text = " ".join(re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", tidy(text)).split())
     if _NOTHING.fullmatch(text.lower()):
         return r"\emptyset"
-    if month := MONTH.search(text):
-        return " ".join([month[0].lower(), *_DAY.findall(text)])
-    if len(text) > 1 and text.replace(" ", "").isalpha():
+    if _UNDEFINED.fullmatch(text.lower()):
+        return "undefined"
+    if date := DATE.fullmatch(text):
+        return " ".join(part.lower() for part in sorted(filter(None, date.groups())))
+    if text.replace(" ", "").isalpha() and (len(text) > 2 or text.lower() in _SHORT_WORDS):
         return text.replace(" ", "").lower()
     text = re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", text)
     return re.sub(r"([\^_])\{(\w)\}", r"\1\2", text)

@@ -17,6 +17,8 @@ _MEMBER = re.compile(r"\\in(?![A-Za-z])")
 _SUBSCRIPT = re.compile(r"_\s*(?:\{[^{}]*\}|\\?\w)|'")
 _ARGUMENTS = re.compile(r"(?<=[A-Za-z'])\s*\([^()]*\)")
 _NAME = re.compile(r"[A-Za-z\\{}|:(), ]*[A-Za-z][A-Za-z\\{}|:(), ]*")
+_NAMED_THOUSANDS = re.compile(r"[^,=]*=\s*-?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_SPACED_THOUSANDS = re.compile(r"(?<![\d,])\d{1,3}(?:,\d{3})+, |, -?\d{1,3}(?:,\d{3})+(?![,\d])")  # 1,000, 2,000
 _OPERATION = re.compile(r"\\(?:sqrt|binom|sum|prod|int|lim|log|ln|sin|cos|tan|begin)(?![a-z])")
 
 
@@ -40,7 +42,7 @@ def read(text: str) -> Group | Equation | str:
     >>> read("x=1;2"), read("[0,a)"), read(r"k=1/3 \approx 0.33")
     (Group(brackets='', items=('x=1', '2')), Group(brackets='[)', items=('0', 'a')), Equation(left='k', right='1/3'))
     """
-    for separator in (";", ","):
+    for separator in (";",) if _NAMED_THOUSANDS.fullmatch(text) else (";", ","):
         if len(parts := split(text, separator)) > 1:
             return Group("", tuple(parts))
     if equation := _equation(text):
@@ -63,9 +65,11 @@ def split(text: str, separator: str) -> list[str]:
     if separator not in text:
         return [text]
     parts, depth = [""], 0
-    for piece in _PIECE.findall(text):
+    pieces = _PIECE.findall(text)
+    spaced = separator == "," and bool(_SPACED_THOUSANDS.search(text))
+    for piece, following in zip(pieces, [*pieces[1:], ""], strict=True):
         depth += (piece in _OPENING) - (piece in _CLOSING)
-        if piece == separator and depth <= 0:
+        if piece == separator and depth <= 0 and (not spaced or not following.isdigit()):
             parts.append("")
         else:
             parts[-1] += piece
@@ -73,12 +77,12 @@ def split(text: str, separator: str) -> list[str]:
 
 
 def alternatives(text: str) -> Group | None:
-    r"""Both values of an expression with one \pm (and a \mp that goes along), None of any other.
+    r"""Both values of an expression with one \pm (and a \mp that goes along) or one \mp, None of any other.
 
     >>> alternatives(r"1 \pm x")
     Group(brackets='', items=('1 + x', '1 - x'))
     """
-    if text.count(r"\pm") != 1:
+    if max(text.count(r"\pm"), text.count(r"\mp")) != 1:
         return None
     upper = text.replace(r"\pm", "+").replace(r"\mp", "-").removeprefix("+").strip()
     return Group("", (upper, text.replace(r"\pm", "-").replace(r"\mp", "+")))
@@ -102,8 +106,9 @@ def is_relation(text: str) -> bool:
 def _equation(text: str) -> Equation | None:
     exact, approximately, rest = text.partition(r"\approx")
     if _RELATION.search(exact):
-        left, member, right = exact.partition(r"\in")
-        return Equation(left, right.strip()) if member and is_name(left) and not _RELATION.search(right) else None
+        left, *members = _MEMBER.split(exact)
+        of_a_set = len(members) == 1 and is_name(left) and not _RELATION.search(members[0])
+        return Equation(left, members[0].strip()) if of_a_set else None
     parts = split(exact.replace(":=", "="), "=")
     if approximately and len(parts) == 1:
         return Equation(exact, rest.strip()) if is_name(exact) else Equation("", exact.strip())

@@ -14,10 +14,12 @@ from typing import Any
 import sympy  # type: ignore[import-untyped]
 from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
 
+from .agreement import rounds_to
+from .bare import is_prose
 from .bounds import too_large
 from .decision import UNLIKE, Decision
-from .extract import is_prose
-from .number import quantity, rounds_to
+from .letters import told_apart
+from .number import quantity
 
 TOLERANCE = 1e-9  # of two values, relative to the larger
 POINTS = (("7/3", "11/5", "5/7"), ("19/13", "3/11", "23/9"))  # positive, so that roots and logarithms are real
@@ -33,7 +35,9 @@ def equivalent(gold: str, answer: str) -> Decision:
     """Whether two expressions are the same; what is too large to be evaluated is not."""
     if _EAGER.search(gold + answer):
         return UNLIKE
-    mine, given = _parsed(gold), _parsed(answer)
+    if (told := told_apart(gold, answer)) is None:
+        return UNLIKE
+    mine, given = map(_parsed, told)
     if any(too_large(read) for read in (*mine[:1], *given[:1]) if isinstance(read, (sympy.Basic, sympy.MatrixBase))):
         return UNLIKE
     mine, given = [_exact(read) for read in mine], [_exact(read) for read in given]
@@ -42,7 +46,11 @@ def equivalent(gold: str, answer: str) -> Decision:
     if _rounds(mine[0], answer) or _rounds(given[0], gold):
         return Decision(True, "symbolic")
     same = _values_agree(mine[0], given[0])
-    return Decision(same and verify(mine, given, allow_set_relation_comp=True, timeout_seconds=None), "symbolic")
+    if same and all(isinstance(side[0], sympy.Expr) for side in (mine, given)) and _one_symbol(mine[0], given[0]):
+        same = sympy.simplify(mine[0] - given[0]) == 0
+    else:
+        same = same and verify(mine, given, allow_set_relation_comp=True, timeout_seconds=None)
+    return Decision(bool(same), "symbolic")
 
 
 def extract(text: str) -> str | None:
@@ -70,6 +78,11 @@ def _exact(read: Any) -> Any:
     if not read.has(sympy.Sum, sympy.Product):
         exact |= {symbol: sympy.I for symbol in read.atoms(sympy.Symbol) if symbol.name == "i" and not symbol.is_real}
     return read.xreplace(exact) if exact else read
+
+
+def _one_symbol(mine: Any, given: Any) -> bool:
+    """Whether one of two expressions is a variable, which math-verify takes for nothing but itself."""
+    return bool(mine.is_Symbol != given.is_Symbol)
 
 
 def _rounds(exact: Any, text: str) -> bool:

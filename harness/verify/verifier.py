@@ -10,14 +10,15 @@ from types import TracebackType
 from typing import cast
 
 from ..types import Problem, Task, Verdict
+from .bare import bare_answer, is_prose
 from .clusters import clusters
 from .compare import decide
 from .decision import Decision
-from .extract import after_thinking, bare_answer, final_answer, is_prose
+from .extract import LONGEST_ANSWER, after_thinking, final_answer
 from .pool import Workers
 from .spelling import key, plain
 
-LONGEST_ANSWER, LONGEST_PROSE = 2000, 20_000  # characters
+LONGEST_PROSE = 20_000  # characters
 DEEPEST = 12  # brackets in one another; parsing takes exponential time in them
 REMEMBERED = 1 << 16  # decisions of workers
 
@@ -56,10 +57,16 @@ class Verifier:
         return self.compare([problem.answer for problem in problems], answers)
 
     def answer(self, response: str) -> str | None:
-        """The final answer in a response, by the task's rule or the shared one; None if there is none."""
+        """The final answer in a response, by the task's rule or the shared one; None if there is none.
+
+        None, too, where a task's own rule raises or gives something else than text; `lagbench check` says so.
+        """
         extract = self.task.extract
-        answer = extract(after_thinking(response)) if extract else final_answer(response)
-        return answer if answer and answer.strip() else None
+        try:
+            answer = extract(after_thinking(response)) if extract else final_answer(response)
+        except Exception:
+            return None
+        return answer if isinstance(answer, str) and answer.strip() else None
 
     def compare(self, golds: Sequence[str], answers: Sequence[str | None]) -> list[Verdict]:
         """A verdict for every extracted answer to its gold answer, in order."""
@@ -73,7 +80,7 @@ class Verifier:
         verdicts = []
         for gold, answer, (decision, ms) in zip(golds, answers, made, strict=True):
             decision, more = (decision, 0.0) if decision else found[gold, answer or ""]
-            kept = answer if answer and len(answer) <= LONGEST_ANSWER else None
+            kept = answer if answer and (decision.same or len(answer) <= LONGEST_ANSWER) else None
             verdicts.append(Verdict(decision.same, kept, decision.method, ms + more))
         return verdicts
 
@@ -83,8 +90,8 @@ class Verifier:
         Answers that get the same verdict from each other are one class. What `check` decides has its text compared.
         """
         if self.task.check:
-            return clusters(answers, lambda one, other: Decision(key(one) == key(other), "exact"), lambda pairs: None)
-        return clusters(answers, self._decision, self._ask)
+            return clusters(answers, lambda one, other: Decision(key(one) == key(other), "exact"), lambda pairs: {})
+        return clusters(answers, self._decision, lambda pairs: {p: found for p, (found, _) in self._ask(pairs).items()})
 
     def bare(self, texts: Sequence[str]) -> list[str]:
         """The answers in texts that may be an answer, a sentence or a whole solution, as math-verify finds them."""
@@ -116,7 +123,7 @@ class Verifier:
         return decision or self._known.get((gold, answer))
 
     def _ask(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[Decision, float]]:
-        """The workers' decision on each pair, which is remembered, and its milliseconds."""
+        """The workers' decision on each pair, remembered unless it took too long, and its milliseconds."""
         replies = self._workers.ask([("compare", pair) for pair in pairs])
         found = {
             pair: (cast(Decision, reply.value) if reply.in_time else _TIMEOUT, reply.ms)
@@ -124,7 +131,7 @@ class Verifier:
         }
         if len(self._known) + len(found) > REMEMBERED:
             self._known.clear()
-        self._known |= {pair: decision for pair, (decision, _) in found.items()}
+        self._known |= {pair: decision for pair, (decision, _) in found.items() if decision is not _TIMEOUT}
         return found
 
 

@@ -1,8 +1,8 @@
 """A worker process: answers one question at a time, within limits of time and memory, until nobody asks any more.
 
 Started as a fresh interpreter with pure-Python integers in its environment, because no limit interrupts C code. An
-alarm ends what takes too long and repeats, because a library may swallow the first one; whoever asked kills the
-process if even that does not help.
+alarm ends what takes too much processor time and repeats, because a library may swallow the first one; whoever asked
+kills the process if even that does not help. Processor time, so that no verdict depends on what else the machine does.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from multiprocessing.connection import Connection
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
-SOFT_LIMIT_S, HARD_LIMIT_S = 3, 4  # whole seconds, from the question on: the alarm, and the end of the process
+SOFT_LIMIT_S, HARD_LIMIT_S = 2, 3  # of processor time since the question: the alarm, and the end of the process
+ASLEEP_S = 30  # of the clock since the question, after which a process that does nothing is ended
 MEMORY_LIMIT = 1 << 30  # bytes of address space
 TIRED_KIB = 200 << 10  # memory gained since the start, after which a process is replaced
-ENVIRONMENT = {"SYMPY_GROUND_TYPES": "python", "MPMATH_NOGMPY": "1"}
+ENVIRONMENT = {"SYMPY_GROUND_TYPES": "python", "MPMATH_NOGMPY": "1", "PYTHONHASHSEED": "0"}
 
 
 class Reply(NamedTuple):
@@ -42,7 +43,7 @@ def main(descriptor: int) -> None:
     """Serve questions (name of a function, its arguments) that arrive at a connection, after a first message."""
     _limit_memory()
     logging.disable(logging.CRITICAL)  # math-verify logs whole answers
-    signal.signal(signal.SIGALRM, _out_of_time)
+    signal.signal(signal.SIGPROF, _out_of_time)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interruption ends the parent, and that the worker
     functions = _functions()
     connection, at_start = Connection(descriptor), _most_memory()
@@ -62,12 +63,12 @@ def _answer(function: Callable[..., object], arguments: tuple[str, ...]) -> Repl
     """The function's value within the soft limit; no value where it, or the memory limit, or an error came first."""
     start = time.perf_counter()
     try:
-        signal.setitimer(signal.ITIMER_REAL, SOFT_LIMIT_S, 1)
+        signal.setitimer(signal.ITIMER_PROF, SOFT_LIMIT_S, 1)
         value, in_time = function(*arguments), True
     except (OutOfTime, Exception):
         value, in_time = None, False
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     return Reply(value, 1000 * (time.perf_counter() - start), in_time)
 
 

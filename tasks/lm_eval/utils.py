@@ -6,7 +6,7 @@ What `--metadata samples=16 data=FOLDER prompt=boxed` may say:
 |---|---|---|
 | samples | responses to each problem; pass@k is reported for k up to that | 8 |
 | data | where the task's problems are: a folder, a file or a hub id | the task's own |
-| prompt | what stands around a question: plain, boxed or chat (that one with --apply_chat_template) | plain |
+| prompt | what stands around a question: plain, question, boxed or chat (that one with --apply_chat_template) | plain |
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from datasets import Dataset
 from lm_eval.api.task import ConfigurableTask
 
+from lagbench.harness.config import MOST_SAMPLES
 from lagbench.harness.evaluate.majority import maj_at_k
 from lagbench.harness.evaluate.passk import pass_at_k
 from lagbench.harness.prompts import PromptForm, prompt_form
@@ -47,6 +48,8 @@ class SampledTask(ConfigurableTask):
     def __init__(self, config: Mapping[str, Any]):
         self.form = prompt_form(config["metadata"].get("prompt", "plain"))
         self.origin, _ = opened(source(config))
+        if not self.origin.test:
+            raise InputError(f"{source(config)}: no problem is held out there; add some to its test split")
         super().__init__(config=completed(config, self.form, self.origin))
 
     @property
@@ -69,8 +72,8 @@ class SampledTask(ConfigurableTask):
 def completed(config: Mapping[str, Any], form: PromptForm, task: Task) -> dict[str, Any]:
     """`config` with the number of samples, metrics that fit it, sampling and the stop strings of the prompt's form."""
     samples = config["metadata"].get("samples", config["repeats"])
-    if not isinstance(samples, int) or samples < 1:
-        raise InputError(f"samples={samples!r} is not valid: expected a whole number from 1 on")
+    if not isinstance(samples, int) or not 1 <= samples <= MOST_SAMPLES:
+        raise InputError(f"samples={samples!r} is not valid: expected a whole number from 1 to {MOST_SAMPLES}")
     stops = list(form.stops(task))  # stated even if empty: else lm-eval stops at a blank line
     return {
         **{key: value for key, value in config.items() if key != "class"},

@@ -279,8 +279,10 @@ def eval_(
     """
     for option, value in (("--samples", samples), ("--limit", limit), ("--max-tokens", max_tokens), ("--batch", batch)):
         _expect_number(option, value, least=1)
-    if not 0.01 <= temperature <= 100:
-        raise InputError(f"--temperature {temperature} is not valid: expected a number from 0.01 to 100")
+    from .config import COLDEST, HOTTEST, digest_of
+
+    if not COLDEST <= temperature <= HOTTEST:
+        raise InputError(f"--temperature {temperature} is not valid: expected a number from {COLDEST} to {HOTTEST}")
     if find_spec("lm_eval") is None:
         raise InputError("lagbench eval needs an extra; run: pip install 'lagbench[eval]'")
     os.environ.setdefault("TQDM_DISABLE", "1")  # lm-eval's bars, which would tear ours
@@ -288,7 +290,6 @@ def eval_(
 
     from rich.console import Console
 
-    from .config import digest_of
     from .evaluate.lm_eval_tasks import Evaluation
     from .evaluate.suite import run_evaluation
     from .prompts import prompt_form

@@ -36,6 +36,7 @@ from .types import InputError
 
 ALL = "all"  # as objectives: every registered one
 NO_MISMATCH = "none"
+COLDEST, HOTTEST = 0.01, 100  # temperatures; beyond, log-probabilities leave the range of floats or say nothing
 MOST_SAMPLES = 1000  # of a problem; maj@k of more would leave the range of floats
 JUDGMENT = {"collapse"}  # keys that change no cell, only what is said of it
 Config = TypeVar("Config", bound="Settings")
@@ -98,7 +99,7 @@ class Settings(BaseModel):
     """Prompt groups of one update."""
     responses_per_prompt: PositiveInt = 8
     """Responses in a group."""
-    temperature: Annotated[float, Field(ge=0.01, le=100)] = 1.0
+    temperature: Annotated[float, Field(ge=COLDEST, le=HOTTEST)] = 1.0
     """Of sampling, and of the log-probabilities that are trained."""
     max_tokens: PositiveInt = 16
     """Longest response; one that reaches it is cut and counted as truncated."""
@@ -169,8 +170,7 @@ def _in_a_path(axis: str) -> str:
 
 def _as_texts(value: Any) -> Any:
     """The same, of what is written as text even where it looks like a number."""
-    values = _as_list([value] if isinstance(value, bool | float) else value)
-    return [value if isinstance(value, str) else str(value).lower() for value in values]
+    return [part if isinstance(part, str) else str(part).lower() for part in _as_list(value)]
 
 
 def _as_schedules(value: Any) -> Any:

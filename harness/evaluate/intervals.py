@@ -39,7 +39,7 @@ def score_interval(values: np.ndarray) -> Estimate:
     conservative for scores in between, whose variance is smaller.
     """
     mean, solved, unsolved = float(np.mean(values)), float(np.sum(values)), float(np.sum(1 - values))
-    if min(solved, unsolved) < FEW or np.ptp(values) == 0:
+    if min(solved, unsolved) < FEW or np.ptp(values) < ROUNDING:
         tail = 0.5 - CONFIDENCE / 2
         low = stats.beta.ppf(tail, solved, unsolved + 1) if solved > 0 else 0.0
         high = stats.beta.ppf(1 - tail, solved + 1, unsolved) if unsolved > 0 else 1.0

@@ -18,8 +18,8 @@ from lm_eval.api.model import LM
 from ..config import digest_of
 from ..noise import EVALUATION, Noise
 from ..rollout import Sampler
-from ..rollout.stopping import cut
-from ..rollout.text import Codec
+from ..rollout.stopping import StopStrings
+from ..rollout.text import Codec, decoded
 from ..types import InputError
 from .attempts import NOISE_SEED
 from .responses import ResponseFile, Responses
@@ -110,15 +110,12 @@ class SamplerLM(LM):
         samples, sampling = batch[0].samples, batch[0].sampling
         noise = Noise(EVALUATION, NOISE_SEED, 0, tuple(asked.index for asked in batch), samples)
         rollouts = self.make_sampler(sampling).sample([asked.prompt for asked in batch], noise)
-        rows = [row[mask].tolist() for row, mask in zip(rollouts.tokens, rollouts.mask, strict=True)]
-        texts = [
-            cut(text, sampling.stops) for text in self.codec.tokenizer.batch_decode(rows, skip_special_tokens=True)
-        ]
+        texts = decoded(rollouts, StopStrings(sampling.stops, self.codec.tokenizer))
+        lengths = rollouts.mask.sum(1).tolist()
         stopped = rollouts.stopped.tolist()
         for i, asked in enumerate(batch):
             mine = slice(i * samples, (i + 1) * samples)
-            lengths = [len(row) for row in rows[mine]]
-            yield Responses(asked.key, asked.task, asked.problem, texts[mine], lengths, stopped[mine])
+            yield Responses(asked.key, asked.task, asked.problem, texts[mine], lengths[mine], stopped[mine])
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         """The messages in the model's chat template."""

@@ -27,7 +27,7 @@ def scores(correct: np.ndarray, clusters: np.ndarray) -> dict[str, Estimate]:
 
     From bool [M, n] and the class of every attempt's answer, int [M, n]; see `majority.maj_at_k`.
     """
-    ks = _powers_of_two(correct)
+    ks = powers_of_two(correct)
     last = ks[-1]
     values = {
         f"avg@{correct.shape[1]}": avg_at_n(correct),
@@ -50,5 +50,6 @@ def by_group(labels: Sequence[str], correct: np.ndarray, clusters: np.ndarray) -
     return groups
 
 
-def _powers_of_two(correct: np.ndarray) -> list[int]:
+def powers_of_two(correct: np.ndarray) -> list[int]:
+    """1, 2, 4, ... up to the n attempts of bool [M, n]."""
     return [2**i for i in range(correct.shape[1].bit_length())]

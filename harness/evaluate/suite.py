@@ -23,7 +23,7 @@ from lm_eval.loggers import EvaluationTracker
 from .. import store
 from ..data import data_digest
 from ..models import digest, locate
-from ..models.load import context_length, default_device, load_model, load_tokenizer
+from ..models.load import context_length, default_device, load_model, load_tokenizer, numerics
 from ..prompts import prompt_form
 from ..rollout.stopping import StopStrings
 from ..rollout.text import Codec, stop_ids
@@ -111,11 +111,8 @@ def make_lm(
             stops=StopStrings(sampling.stops, tokenizer),
         )
 
-    precision = "bfloat16" if device.type == "cuda" else "float32"  # as models.load.precision has it
     context = context_length(folder)
-    return SamplerLM(
-        make_sampler, digest(folder), f"{device.type} {precision}", codecs[0], context, rows, file, on_known
-    )
+    return SamplerLM(make_sampler, digest(folder), numerics(device), codecs[0], context, rows, file, on_known)
 
 
 def measures_of(drawn: Sequence[Responses]) -> dict[str, float]:

@@ -50,6 +50,11 @@ def precision(device: torch.device) -> Any:
     return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
 
 
+def numerics(device: torch.device) -> str:
+    """Device and precision of forward passes, in words: other ones round differently."""
+    return f"{device.type} {'bfloat16' if device.type == 'cuda' else 'float32'}"
+
+
 def _check_plain_head(model: PreTrainedModel, folder: Path) -> None:
     """Refuse a model whose logits are not head(hidden): soft-capped or scaled logits would be trained wrongly."""
     ids = torch.arange(4, device=model.device)[None] % model.config.get_text_config().vocab_size  # [1, 4]

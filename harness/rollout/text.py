@@ -61,14 +61,19 @@ class Codec:
 
     def decode(self, rollouts: Rollouts) -> list[str]:
         """Every response's text up to a stop string, special tokens left out."""
-        rows = [row[mask].tolist() for row, mask in zip(rollouts.tokens, rollouts.mask, strict=True)]
-        texts = self.tokenizer.batch_decode(rows, skip_special_tokens=True)
-        return [cut(text, self.stops.strings) for text in texts]
+        return decoded(rollouts, self.stops)
 
     @property
     def stops(self) -> StopStrings:
         """What ends a response besides an end-of-sequence token."""
         return StopStrings(self.form.stops(self.task), self.tokenizer)
+
+
+def decoded(rollouts: Rollouts, stops: StopStrings) -> list[str]:
+    """Every response's text up to one of the strings, special tokens left out."""
+    rows = [row[mask].tolist() for row, mask in zip(rollouts.tokens, rollouts.mask, strict=True)]
+    texts = stops.tokenizer.batch_decode(rows, skip_special_tokens=True)
+    return [cut(text, stops.strings) for text in texts]
 
 
 def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ import re
 
 from .extract import LONGEST_ANSWER, after_thinking, boxes, listed
 from .number import quantity
-from .spelling import DATE, tidy
+from .spelling import DATE, tidy, untexted
 from .structure import split
 from .units import unit
 
@@ -69,7 +69,7 @@ def is_prose(text: str) -> bool:
 
 def _hedged(text: str) -> bool:
     """Whether a short text says that its last number is not the answer by itself."""
-    words = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text)
+    words = untexted(text)
     return len(words) <= SHORT and "$" not in words and bool(_HEDGED.search(words))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from .number import quantity
-from .spelling import key
+from .spelling import key, untexted
 from .structure import is_relation, split
 from .units import unit
 
@@ -50,7 +50,7 @@ def clocks(gold: str, answer: str) -> bool | None:
 
 def choices(gold: str, answer: str) -> bool | None:
     """True where both name the same choice: C, (C), "C. x = 4"; otherwise None, because C may be a variable too."""
-    read = [_CHOICE.match(re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text)) for text in (gold, answer)]
+    read = [_CHOICE.match(untexted(text)) for text in (gold, answer)]
     return True if read[0] and read[1] and _letter(read[0]) == _letter(read[1]) else None
 
 

@@ -65,6 +65,7 @@ _RULES = [
     )
 ]
 _BESIDE_CHINESE = re.compile(r"(?<=[\u3040-\u9fff])(?=[-+\d$])|(?<=[\d$])(?=[\u3040-\u9fff])")
+_TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _PLUS = re.compile(r"(?<=\s)\+(?=\d)")
 _MONTH = r"\b(january|february|march|april|may|june|july|august|september|october|november|december)\b"
 _DAY = r"\b(\d{1,2})(?:st|nd|rd|th)?\b"
@@ -95,6 +96,11 @@ def plain(prose: str) -> str:
     return _PLUS.sub("", re.sub(_BOLD, r"\1", spaced))
 
 
+def untexted(text: str) -> str:
+    r"""`text` with what stands in every `\text{}` in its place."""
+    return _TEXT.sub(r"\1", text)
+
+
 @lru_cache(maxsize=1 << 14)
 def key(text: str) -> str:
     r"""What two answers have in common that are the same as text.
@@ -105,7 +111,7 @@ def key(text: str) -> str:
     >>> key(r"\left( 1 ,\, x^{2} \right)"), key("June 20") == key("20 june"), key(r"\text{Even}"), key("No solution")
     ('(1,x^2)', True, 'even', '\\emptyset')
     """
-    text = " ".join(re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", tidy(text)).split())
+    text = " ".join(untexted(tidy(text)).split())
     if _NOTHING.fullmatch(text.lower()):
         return r"\emptyset"
     if _UNDEFINED.fullmatch(text.lower()):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from .spelling import untexted
+
 _NAMES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen twenty"
@@ -13,7 +15,6 @@ _NUMBERS = {name: Fraction(i) for i, name in enumerate(_NAMES.split())} | dict.f
     ("half", "a half", "one half", "one-half"), Fraction(1, 2)
 )
 _SIZES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _SIZE = re.compile(rf"\s*(?:\\text\s*\{{\s*)?({'|'.join(_SIZES)})\b")
 _OTHERWISE = re.compile(
     r"\b(?:dozen|hundred|thousand|million|billion|trillion|half|third|pi|sqrt|sin|cos|tan|log|ln|exp|mod|modulo|inf|to|"
@@ -27,7 +28,7 @@ def number_word(text: str) -> Fraction | None:
     >>> number_word(r"\text{Three}"), number_word("one half"), number_word("apples")
     (Fraction(3, 1), Fraction(1, 2), None)
     """
-    return _NUMBERS.get(_TEXT.sub(r"\1", text).strip().lower())
+    return _NUMBERS.get(untexted(text).strip().lower())
 
 
 def sized(text: str) -> tuple[int, str]:

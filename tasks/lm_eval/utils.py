@@ -23,6 +23,7 @@ from lm_eval.api.task import ConfigurableTask
 
 from lagbench.harness.config import MOST_SAMPLES
 from lagbench.harness.evaluate.majority import maj_at_k
+from lagbench.harness.evaluate.metrics import powers_of_two
 from lagbench.harness.evaluate.passk import pass_at_k
 from lagbench.harness.prompts import PromptForm, prompt_form
 from lagbench.harness.registry import load_task
@@ -134,7 +135,7 @@ def process_results(doc: Mapping[str, Any], results: Sequence[Sequence[str]]) ->
 def measures(correct: Sequence[bool], clusters: Sequence[int], methods: Sequence[str]) -> dict[str, float]:
     """pass@k and maj@k of n responses for k = 1, 2, 4, ... up to n (maj@1 is pass@1), and the shares left undecided."""
     right, classes = np.array([correct]), np.array([clusters])  # [1, n]
-    ks = [2**i for i in range(len(correct).bit_length())]
+    ks = powers_of_two(right)
     return {
         **{f"pass@{k}": float(pass_at_k(right, k)[0]) for k in ks},
         **{f"maj@{k}": float(maj_at_k(right, classes, k)[0]) for k in ks[1:]},

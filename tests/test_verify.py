@@ -60,7 +60,7 @@ def math() -> Iterator[Verifier]:
         (r"$\boxed{\frac{1}{2}$", r"\frac{1}{2}"),  # or what the formula's end delimits
         (r"\boxed{\frac{1}{2", None),
         (r"\boxed{5 or", None),
-        (r"\boxed{3} and then \boxed{4", None),  # the last one was never finished
+        (r"\boxed{3} and then \boxed{4", "3"),  # the last one that closes
         (r"\boxed{4} and \boxed{5}", "4, 5"),
         (r"$\boxed{4}$, $\boxed{5}$", "4, 5"),
         (r"\boxed{4} wait, no: \boxed{5}", "5"),

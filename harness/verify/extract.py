@@ -59,7 +59,7 @@ def boxes(text: str) -> list[Box]:
 def final_answer(response: str) -> str | None:
     r"""The content of the last balanced box, else of one that was cut off, else the line behind the last `####`.
 
-    Boxes that a comma, "and" or "or" joins are one answer. Behind other boxes one that never closes leaves no answer.
+    Boxes that a comma, "and" or "or" joins are one answer. Behind other boxes one that never closes does not count.
     Alone, only a number at the end of the response is read, or what its formula's end delimits: anything else may have
     been meant to go on. None where there is no answer.
 
@@ -68,8 +68,8 @@ def final_answer(response: str) -> str | None:
     """
     text = after_thinking(response)
     found = boxes(text)
-    if any(box.closed for box in found):
-        return listed(text, found, _JOINED.fullmatch) if found[-1].closed else None
+    if closed := [box for box in found if box.closed]:
+        return listed(text, closed, _JOINED.fullmatch)
     if found and (read := _CUT_OFF.match(found[-1].content)):
         content = (read["math"] or read["number"]).strip()
         return content if content.count("{") == content.count("}") else None

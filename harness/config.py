@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -25,6 +25,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -38,7 +39,11 @@ ALL = "all"  # as objectives: every registered one
 NO_MISMATCH = "none"
 COLDEST, HOTTEST = 0.01, 100  # temperatures; beyond, log-probabilities leave the range of floats or say nothing
 MOST_SAMPLES = 1000  # of a problem; maj@k of more would leave the range of floats
-JUDGMENT = {"collapse"}  # keys that change no cell, only what is said of it
+JUDGMENT = {"collapse", "baseline", "search"}  # keys that change no cell, only what is said of it or run beside it
+LATER: dict[str, Any] = {
+    "validation": 0
+}  # keys that came after the first results folders, with what these were made with
+AS_IN = {"collapse": "collapse.window=20", "search": "search.learning_rates=3e-5,1e-4"}  # of the tables, an override
 Config = TypeVar("Config", bound="Settings")
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -131,6 +136,9 @@ class Settings(BaseModel):
     """Held-out problems, the first of each test set; an interval needs at least two."""
     eval_samples: Annotated[int, Field(ge=1, le=MOST_SAMPLES)] = 16
     """Responses to each of them; pass@k is reported for k = 1, 2, 4, ... up to this."""
+    validation: NonNegativeInt = 0
+    """Problems taken off the end of the training set and evaluated on instead of the test set; a search for learning
+    rates does so."""
 
     collapse: CollapseRules = CollapseRules()
     """Thresholds of the collapse verdict, as in collapse.window=20; they change no cell. `lagbench list collapse`."""
@@ -151,15 +159,20 @@ class Run(Settings):
     @property
     def id(self) -> str:
         """The first 16 hex digits of the sha256 of the configuration."""
-        return digest_of(self.model_dump(exclude=JUDGMENT))
+        return digest_of(identifying(self.model_dump()))
 
     @property
     def name(self) -> str:
         """Of its folder within a suite's."""
-        if self.objective is None:
-            return "base"
-        axes = (self.lag,) if self.mismatch == NO_MISMATCH else (self.lag, self.mismatch)
-        return "-".join([self.objective, *map(_in_a_path, axes), f"seed{self.seed}"])
+        return cell_name(self.objective, self.lag, self.mismatch, self.seed)
+
+
+def cell_name(objective: str | None, lag: str, mismatch: str, seed: int) -> str:
+    """The name of a cell's folder; lag and mismatch in canonical spelling."""
+    if objective is None:
+        return "base"
+    axes = (lag,) if mismatch == NO_MISMATCH else (lag, mismatch)
+    return "-".join([objective, *map(_in_a_path, axes), f"seed{seed}"])
 
 
 def _in_a_path(axis: str) -> str:
@@ -177,6 +190,12 @@ def _as_schedules(value: Any) -> Any:
     return split_schedules(value) if isinstance(value, str) else _as_texts(value)
 
 
+def _meant(lags: Sequence[str]) -> list[str]:
+    """The schedules in canonical spelling; sync is constant:0."""
+    texts = [resolve(lag).text for lag in lags]
+    return ["constant:0" if lag == "sync" else lag for lag in texts]
+
+
 def _require_different(key: str, given: Sequence[Any], meant: Sequence[Any]) -> None:
     """No value twice, however it is written."""
     for i, meaning in enumerate(meant):
@@ -184,6 +203,25 @@ def _require_different(key: str, given: Sequence[Any], meant: Sequence[Any]) -> 
         if list(meant).index(meaning) < i:
             same = f"{value} twice" if value == other else f"{other} and {value}, which are the same"
             raise PydanticCustomError("stated", f"{key} holds {same}")
+
+
+def _first_objective(value: str, info: ValidationInfo) -> str:
+    return value or next(iter(info.data.get("objectives", ())), "")
+
+
+class Search(BaseModel):
+    """Where the learning rate of every objective is looked for: rates x lags x seeds, the same for all objectives."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    learning_rates: Annotated[tuple[PositiveFloat, ...], BeforeValidator(_as_list), Field(min_length=1)]
+    """Those that are tried."""
+    seeds: Annotated[tuple[Seed, ...], BeforeValidator(_as_list), Field(min_length=1)] = (100, 101)
+    """Of the search alone: none of them is a seed of the suite."""
+    problems: Annotated[int, Field(ge=2)] = 128
+    """Taken off the end of the training set to choose on; the test set has no part in it."""
+    lags: Annotated[tuple[str, ...], BeforeValidator(_as_schedules)] = ()
+    """Schedules under which rates are compared; by default all of the suite's."""
 
 
 class Suite(Settings):
@@ -200,18 +238,41 @@ class Suite(Settings):
     seeds: Annotated[tuple[Seed, ...], BeforeValidator(_as_list), Field(min_length=1)] = (0,)
     hyperparameters: dict[str, dict[str, Any]] = {}
     """By objective, where they differ from its defaults."""
+    baseline: Annotated[str, AfterValidator(_first_objective)] = Field("", validate_default=True)
+    """The objective that all others are compared with; with it at lag 0, gains are measured. By default the first of
+    objectives. It need not be among them: its cells may come with another command, and until then its comparisons are
+    shown as missing. A results folder keeps the baseline of its first command."""
+    search: Search | None = None
+    """A search for every objective's learning rate: search.learning_rates=3e-5,1e-4 (required), search.seeds,
+    search.problems, search.lags. Without it, all train at learning_rate only."""
 
     @model_validator(mode="after")
     def _no_cell_twice(self) -> Self:
-        texts = [resolve(lag).text for lag in self.lags]
-        canonical = ["constant:0" if lag == "sync" else lag for lag in texts]
         for key, values in (("objectives", self.objectives), ("mismatch", self.mismatch), ("seeds", self.seeds)):
             _require_different(key, values, values)
-        _require_different("lags", self.lags, canonical)
+        _require_different("lags", self.lags, _meant(self.lags))
         for key, values in (("eval_tasks", self.eval_tasks), ("eval_at", self.eval_at)):
             _require_different(key, values, values)
         if late := [version for version in self.eval_at if version > self.updates]:
             raise PydanticCustomError("stated", f"eval_at={late[0]} comes after the last version, {self.updates}")
+        return self
+
+    @model_validator(mode="after")
+    def _search_is_separate(self) -> Self:
+        if self.search is None:
+            return self
+        _require_different("search.lags", self.search.lags, _meant(self.search.lags))
+        for key in ("learning_rates", "seeds"):
+            values = getattr(self.search, key)
+            _require_different(f"search.{key}", values, values)
+        if both := [seed for seed in self.search.seeds if seed in self.seeds]:
+            raise PydanticCustomError(
+                "stated", f"search.seeds holds {both[0]}, a seed of the suite: learning rates are chosen on others"
+            )
+        if self.validation:
+            raise PydanticCustomError(
+                "stated", f"validation={self.validation} and search: a search sets it by search.problems; leave it out"
+            )
         return self
 
     def settings(self) -> dict[str, Any]:
@@ -221,8 +282,7 @@ class Suite(Settings):
     @property
     def label(self) -> str:
         """Name and digest of what the cells share: suites of one label can be put into one table."""
-        settings = {key: value for key, value in self.settings().items() if key not in JUDGMENT}
-        shared = settings | {"hyperparameters": self.hyperparameters}
+        shared = identifying(self.settings()) | {"hyperparameters": self.hyperparameters}
         return f"{self.name}-{digest_of(shared)[:8]}"
 
 
@@ -262,18 +322,13 @@ def validated(config: type[Config], values: dict[str, Any]) -> Config:
     try:
         return config(**values)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # a typing mistake hides a key
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            rule = first["loc"][0] == "collapse"
-            known = [f"collapse.{name}" for name in CollapseRules.model_fields] if rule else list(config.model_fields)
-            listing = "collapse" if rule else "settings"
-            raise InputError(
-                f"unknown key {key!r}{did_you_mean(key, known)}; `lagbench list {listing}` prints all {len(known)}"
-            ) from None
+            raise InputError(f"unknown key {key!r}{_known_keys(config, key)}") from None
         if first["type"] == "model_type":
             raise InputError(
-                f"{key}={first['input']!r} is not valid: expected {key}.NAME=value, as in {key}.window=20"
+                f"{key}={first['input']!r} is not valid: expected {key}.NAME=value, as in {AS_IN[key]}"
             ) from None
         if first["type"] == "missing":
             raise InputError(f"{config.__name__.lower()}: {key!r} is missing") from None
@@ -282,6 +337,19 @@ def validated(config: type[Config], values: dict[str, Any]) -> Config:
         if first["type"] == "stated":
             raise InputError(first["msg"]) from None
         raise InputError(f"{key}={first['input']!r} is not valid: {first['msg']}") from None
+
+
+def _known_keys(config: type[Config], key: str) -> str:
+    """What an unknown key may have been meant as, and where all that are known stand."""
+    table = key.partition(".")[0]
+    if table == "search":
+        known = [f"search.{name}" for name in Search.model_fields]
+        return f"{did_you_mean(key, known)}; expected {', '.join(known)}"
+    listing, fields = (
+        ("collapse", CollapseRules.model_fields) if table == "collapse" else ("settings", config.model_fields)
+    )
+    known = [f"collapse.{name}" if table == "collapse" else name for name in fields]
+    return f"{did_you_mean(key, known)}; `lagbench list {listing}` prints all {len(known)}"
 
 
 def _set(values: dict[str, Any], override: str) -> None:
@@ -294,6 +362,19 @@ def _set(values: dict[str, Any], override: str) -> None:
         if not isinstance(values, dict):
             raise InputError(f"{override!r}: {table!r} is not a table")
     values[last] = plain_value(text)
+
+
+def identifying(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a digest is made of: those that change what is measured.
+
+    A key that came later is left out where it has the value that everything before it was made with; so ids, labels
+    and digests outlast it.
+    """
+    return {
+        key: value
+        for key, value in settings.items()
+        if key not in JUDGMENT and (key not in LATER or value != LATER[key])
+    }
 
 
 def digest_of(value: Any) -> str:

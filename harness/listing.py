@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from .config import CollapseRules, Suite, load_suite, packaged_suites
+from .config import CollapseRules, Search, Suite, load_suite, packaged_suites
 from .lag import resolve
 from .lag.aliases import ALIASES, BOUNDS
 from .lag.planning import form
@@ -101,13 +101,14 @@ def _example(entry: Entry) -> str:
 
 def settings() -> list[dict[str, Any]]:
     """The keys of a suite, each with its default and meaning."""
+    fields = Suite.model_fields | {f"search.{name}": field for name, field in Search.model_fields.items()}
     return [
         {
             "name": name,
             "default": "required" if field.is_required() else to_jsonable_python(field.get_default()),
             "description": field.description or "",
         }
-        for name, field in Suite.model_fields.items()
+        for name, field in fields.items()
     ]
 
 

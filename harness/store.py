@@ -1,6 +1,7 @@
 """The files of a results folder, written so that a kill at any moment leaves each of them old, new or absent.
 
 results/runs/quick-1a2b3c4d/            one suite
+    suite.json                          what its cells share, the baseline, and all that was planned so far
     commands.jsonl                      every command that worked in it, with its resolved suite
     asympo-constant-8-seed0/            one cell
         run.json                        resolved configuration, its id, digests of model and data
@@ -15,6 +16,12 @@ results/runs/quick-1a2b3c4d/            one suite
         failed.json                     instead of it: the reason
     beginnings/                         until all cells are finished: what the initial policy drew, for all to read
     gates.json                          proofs that were run with the suite
+    search/                             where the suite has a search for learning rates
+        lr-0.0003/                      one rate, on seeds and problems of the search: a folder like this one
+        chosen.json                     the rate of each objective, its scores by rate, what the search cost
+    tuned/                              the suite's own seeds and test problems once more
+        lr-0.0003/                      for the objectives that chose this rate: a folder like this one
+    SHA256SUMS                          of what is above, when the last command ended: `sha256sum -c SHA256SUMS`
     report/                             leaderboard and picture
 
 results/runs/eval-tiny-1a2b3c4d/        one `lagbench eval`
@@ -45,6 +52,8 @@ CHECKPOINT, MODEL, RESULT, FAILED = "checkpoint.pt", "model", "result.json", "fa
 PROBE = "probe.json"
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM)
 COMMANDS, BEGINNINGS, GATES = "commands.jsonl", "beginnings", "gates.json"
+SUITE, CHECKSUMS = "suite.json", "SHA256SUMS"
+SEARCH, TUNED, CHOSEN = "search", "tuned", "chosen.json"
 REPORT, LOCK = "report", ".lock"
 
 

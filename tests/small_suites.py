@@ -1,7 +1,9 @@
 """Suites small enough for tests, and what is looked up in their folders."""
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 LAGBENCH = str(Path(sys.executable).with_name("lagbench"))
 SMALL = ("prompts_per_update=4", "responses_per_prompt=4", "learning_rate=1e-3", "eval_problems=16", "eval_samples=4")
@@ -12,3 +14,9 @@ LONGER = ("run", "quick", "objectives=asympo", LAGS, "updates=30", *SMALL, "--ch
 def lines_written(folder: Path) -> int:
     """Updates that all cells have recorded."""
     return sum(path.read_bytes().count(b"\n") for path in folder.glob("*/metrics.jsonl"))
+
+
+def table(folder: Path) -> list[dict[str, Any]]:
+    """The rows of a folder's report, without what the clock has a part in."""
+    rows = json.loads((folder / "report" / "report.json").read_text())["rows"]
+    return [{key: value for key, value in row.items() if key != "cost"} for row in rows]

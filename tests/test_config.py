@@ -7,9 +7,12 @@ import pytest
 from lagbench import InputError
 from lagbench.harness import store
 from lagbench.harness.config import Run, load_suite, packaged_suites, validated
+from lagbench.harness.record import suite_digest
 from lagbench.harness.registry import OBJECTIVES
-from lagbench.harness.sweep.expand import cells, check
-from lagbench.harness.sweep.run import claim
+from lagbench.harness.sweep.claim import claim
+from lagbench.harness.sweep.expand import cells, check, task_of
+from lagbench.harness.sweep.provenance import inputs as inputs_of
+from lagbench.harness.sweep.search import searched
 
 
 def test_packaged_suites_are_valid() -> None:
@@ -17,14 +20,15 @@ def test_packaged_suites_are_valid() -> None:
         suite = load_suite(name)
         assert suite.name == name and suite.description
         assert len(cells(suite)) == 1 + len(suite.objectives) * len(suite.lags) * len(suite.seeds)
+        assert suite.baseline == "policy_gradient" and suite.baseline in suite.objectives
 
 
 def test_quick_and_tiny_are_as_promised() -> None:
     quick, tiny = load_suite("quick"), load_suite("tiny")
     assert len(quick.objectives) == 5 and quick.lags == ("0", "8", "32")
     assert len(quick.seeds) == 1 and quick.prompts_per_update * quick.responses_per_prompt == 256
-    assert tiny.lags == ("0", "4", "16", "64")
-    assert len(tiny.seeds) == 3 and tiny.updates > quick.updates
+    assert {"0", "4", "16", "64"} <= set(tiny.lags) and len(tiny.objectives) >= 10
+    assert len(tiny.seeds) == 5 and tiny.updates > quick.updates
     check(quick)
     check(tiny)
 
@@ -70,14 +74,75 @@ def test_label_tells_settings_apart_and_lets_grids_grow() -> None:
 def test_thresholds_of_the_verdict_change_no_cell(tmp_path: Path) -> None:
     """Same label, same ids; a folder takes the new thresholds over."""
     suites = [load_suite("quick", [f"collapse.window={window}"]) for window in (10, 20)]
+    inputs = inputs_of("tiny", {"chain": task_of(suites[0])})
     assert suites[0].label == suites[1].label
     assert [run.id for run in cells(suites[0])] == [run.id for run in cells(suites[1])]
+    assert suite_digest(suites[0].settings(), inputs) == suite_digest(suites[1].settings(), inputs)
     for suite in suites:
-        claim(cells(suite), {}, tmp_path)
+        claim(suite, cells(suite), inputs, tmp_path)
     held = store.read_json(tmp_path / "spo-constant-8-seed0" / store.RUN)
     assert held["collapse"]["window"] == 20
+    assert store.read_json(tmp_path / store.SUITE)["collapse"]["window"] == 20
+    other = load_suite("quick", ["aggregate=token_mean"])
     with pytest.raises(InputError, match=r"other settings \(aggregate\)"):
-        claim(cells(load_suite("quick", ["aggregate=token_mean"])), {}, tmp_path)
+        claim(other, cells(other), inputs, tmp_path)
+
+
+def test_ids_outlast_new_settings() -> None:
+    """Of a cell of 2026, before `validation`: the id that its folder holds."""
+    suite = load_suite("tiny", ["objectives=asympo", "lags=0", "seeds=0"])
+    assert cells(suite)[1].id == "af427a50b4bbc812"
+    assert (
+        load_suite("tiny").label
+        == load_suite("tiny", ["validation=0"]).label
+        != load_suite("tiny", ["validation=9"]).label
+    )
+
+
+def test_baseline_and_search_change_no_cell() -> None:
+    suite = load_suite("quick")
+    for override in ("baseline=spo", "search.learning_rates=1e-5,1e-4"):
+        other = load_suite("quick", [override])
+        assert other != suite and other.label == suite.label
+        assert [run.id for run in cells(other)] == [run.id for run in cells(suite)]
+
+
+def test_baseline_is_the_first_objective_unless_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('objectives = ["spo", "grpo"]\nlags = [3]\n')
+    assert load_suite(str(path)).baseline == "spo"
+    assert load_suite(str(path), ["objectives=asympo"]).baseline == "asympo"
+    assert load_suite("quick", ["objectives=asympo"]).baseline == "policy_gradient"  # its cells may come later
+
+
+def test_search() -> None:
+    suite = load_suite("tiny_search", ["search.learning_rates=1e-5,1e-3", "search.seeds=7", "search.lags=4,periodic:2"])
+    assert suite.search is not None and suite.search.lags == ("4", "periodic:2")
+    tried = searched(suite)
+    assert list(tried) == [1e-5, 1e-3]
+    for rate, one in tried.items():
+        assert one.learning_rate == rate and one.search is None and one.objectives == suite.objectives
+        assert one.seeds == (7,) and one.lags == ("4", "periodic:2") and one.baseline == suite.baseline
+        assert one.validation == one.eval_problems == 128
+    assert searched(load_suite("tiny_search", ["search.lags=[]"]))[3e-5].lags == suite.lags
+    assert searched(load_suite("quick", ["search.learning_rates=1e-5"]))[1e-5].seeds == (100, 101)
+    assert searched(load_suite("quick")) == {}
+    mixed = load_suite("tiny_search", ["mismatch=bf16,none"])
+    assert searched(mixed)[3e-5].mismatch == ("none",)
+    assert searched(load_suite("tiny_search", ["mismatch=bf16"]))[3e-5].mismatch == ("bf16",)
+
+
+def test_validation_problems_are_training_problems() -> None:
+    whole = task_of(load_suite("quick"))
+    cut = task_of(load_suite("quick", ["validation=30"]))
+    assert list(cut.train) == list(whole.train[:-30]) and list(cut.test) == list(whole.train[-30:])
+    assert (cut.prompt, cut.stops, cut.extract, cut.answers) == (
+        whole.prompt,
+        whole.stops,
+        whole.extract,
+        whole.answers,
+    )
+    task_of(load_suite("quick", ["validation=3456"]))  # leaves 32, as many as an update asks
 
 
 def test_all_objectives() -> None:
@@ -122,6 +187,13 @@ def test_all_objectives() -> None:
         ("prompt=chat", "the model has no chat template"),
         ("hyperparameters.spo.neg_scal=1", "spo has no option 'neg_scal' .did you mean 'neg_scale'"),
         ("hyperparameters.sop.neg_scale=1", "the suite has no objective 'sop' .did you mean 'spo'"),
+        ("baseline=sop", "unknown objective 'sop' .did you mean 'spo'"),
+        ("validation=3457", "=3457 leaves 31 of 3488 problems of task chain to train on, but an update asks 32"),
+        ("validation=-1", "validation=-1 is not valid"),
+        ("search=3", "search=3 is not valid: expected search.NAME=value, as in search.learning_rates=3e-5,1e-4"),
+        ("search.seeds=7", "'search.learning_rates' is missing"),
+        ("search.seds=7", "unknown key 'search.seds' .did you mean 'search.seeds'.*; expected search.learning_rates, "),
+        ("search.learning_rates=0", "search.learning_rates.0=0 is not valid"),
         ("updates", "'updates' is not an override"),
         ("updates.x=1", "is not a table"),
     ],
@@ -132,3 +204,28 @@ def test_mistakes(override: str, message: str) -> None:
         cells(suite)
         check(suite)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("search.seeds=100,2", "search.seeds holds 2, a seed of the suite: learning rates are chosen on others"),
+        ("seeds=0,101", "search.seeds holds 101, a seed of the suite"),
+        ("search.seeds=5,5", "search.seeds holds 5 twice"),
+        ("search.learning_rates=1e-4,0.0001", "search.learning_rates holds 0.0001 twice"),
+        ("search.lags=0,sync", "search.lags holds 0 and sync, which are the same"),
+        ("search.problems=1", "search.problems=1 is not valid"),
+        ("validation=8", "a search sets it by search.problems; leave it out"),
+        ("search.problems=3460", "search.problems=3460 leaves 28 of 3488 problems of task chain to train on"),
+        ("search.lags=burst:4", "burst: 'drain' is missing"),
+    ],
+)
+def test_mistakes_in_a_search(override: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        check(next(iter(searched(load_suite("tiny_search", [override])).values())))
+    assert "\n" not in str(error.value)
+
+
+def test_validation_has_no_other_exams() -> None:
+    with pytest.raises(InputError, match="validation=8 evaluates on training problems of chain; leave eval_tasks out"):
+        check(load_suite("quick", ["validation=8", "eval_problems=8", "eval_tasks=chain"]))

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lagbench.harness.evaluate.intervals import mean_interval
 from lagbench.harness.evaluate.passk import pass_at_k
+from lagbench.harness.statistics.intervals import mean_interval
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=8), st.data())

@@ -10,11 +10,13 @@ import pytest
 from small_suites import LAGBENCH, SMALL
 
 from lagbench.harness import store
+from lagbench.harness.checksums import seal, write_manifest
 from lagbench.harness.config import load_suite
+from lagbench.harness.gate import Gate
 from lagbench.harness.learn.loop import generate
 from lagbench.harness.report.comparison import compare
 from lagbench.harness.report.gates import gates
-from lagbench.harness.report.tables import to_json
+from lagbench.harness.report.results import read_results
 from lagbench.harness.sweep import proofs
 from lagbench.harness.sweep.expand import cells
 
@@ -37,8 +39,12 @@ def copied(finished: tuple[Path, str], tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished[0], tmp_path / "out"))
 
 
+def gates_of(folder: Path) -> tuple[Gate, ...]:
+    return gates(read_results(folder, "out"))
+
+
 def failed(folder: Path) -> list[str]:
-    return [f"{gate.name}: {gate.detail}" for gate in gates(folder) if gate.passed is False]
+    return [f"{gate.name}: {gate.detail}" for gate in gates_of(folder) if gate.passed is False]
 
 
 def change_line(path: Path, number: int, **changes: object) -> None:
@@ -49,24 +55,39 @@ def change_line(path: Path, number: int, **changes: object) -> None:
 
 def test_all_gates_are_open_and_told_before_any_number(finished: tuple[Path, str]) -> None:
     folder, printed = finished
-    assert [(gate.name, gate.passed) for gate in gates(folder)] == [
-        (name, True) for name in ("lag-0 parity", "determinism", "lag", "prompts", "groups")
+    assert [(gate.name, gate.passed) for gate in gates_of(folder)] == [
+        (name, True) for name in ("files", "lag-0 parity", "determinism", "lag", "prompts", "groups")
     ]
     lines = printed.splitlines()
-    assert [line.partition(": ")[0] for line in lines[:5]] == ["ok"] * 5 and "held-out pass@1" in lines[5]
-    assert "asympo-in_flight-2-seed0, repeated, measure the same" in lines[1]
-    assert (folder / "report" / "leaderboard.md").read_text().splitlines()[2] == "Gates:"
+    assert [line.partition(": ")[0] for line in lines[:6]] == ["ok"] * 6
+    assert "asympo-in_flight-2-seed0, repeated, measure the same" in lines[2]
+    markdown = (folder / "report" / "report.md").read_text()
+    assert not any(character.isdigit() for character in markdown.partition("- ok: files")[0])
 
 
 def test_a_failed_gate_marks_the_result_and_the_exit_code(copied: Path, lagbench_here) -> None:
-    change_line(copied / "grpo-in_flight-2-seed0" / store.TRACE, 4, groups=[3, 3, 3, 3])
+    """Made to look untouched: the cell's and the folder's checksums are those of the changed files."""
+    cell = copied / "grpo-in_flight-2-seed0"
+    change_line(cell / store.TRACE, 4, groups=[3, 3, 3, 3])
+    result = store.read_json(cell / store.RESULT)
+    result.pop("digest")
+    store.write_json(cell / store.RESULT, seal(result, cell))
+    write_manifest(copied)
     ran = lagbench_here("report", str(copied))
-    assert ran.returncode == 1 and "(NOT VALID)" in ran.stdout
-    assert ran.stdout.splitlines()[2].startswith("FAILED: lag: grpo-in_flight-2-seed0: planned ")
+    assert ran.returncode == 1 and "NOT VALID" in ran.stdout
+    assert ran.stdout.splitlines()[4].startswith("FAILED: lag: grpo-in_flight-2-seed0: planned ")
+    assert "NOT VALID" in (copied / "report" / "report.html").read_text()
     shown = lagbench_here("report", str(copied), "--json")
     found = json.loads(shown.stdout)
     assert shown.returncode == 1 and [g["name"] for g in found["gates"] if g["passed"] is False] == ["lag"]
-    assert all(cell["gates"] == "FAILED" for cell in found["cells"])
+    assert found["valid"] is False
+
+
+def test_a_changed_file_is_refused(copied: Path, lagbench_here) -> None:
+    change_line(copied / "grpo-in_flight-2-seed0" / store.METRICS, 3, reward=1.0)
+    ran = lagbench_here("report", str(copied))
+    assert ran.returncode == 2 and ran.stdout == "" and len(ran.stderr.splitlines()) == 1
+    assert "grpo-in_flight-2-seed0/metrics.jsonl: not what the cell wrote" in ran.stderr
 
 
 def test_a_missing_trace_is_no_proof(copied: Path) -> None:
@@ -77,7 +98,7 @@ def test_a_missing_trace_is_no_proof(copied: Path) -> None:
 def test_a_failed_proof_shuts_the_gate_whatever_its_name(copied: Path) -> None:
     held = store.read_json(copied / store.GATES)
     store.write_json(copied / store.GATES, held | {"gates": [{"name": "new", "passed": False, "detail": "why"}]})
-    assert failed(copied) == ["new: why"] and not compare(copied).valid
+    assert failed(copied) == ["new: why"] and not compare(read_results(copied, "out")).valid
     store.write_json(copied / store.GATES, {"torn": 1})
     assert failed(copied)[0].endswith("is damaged; delete it and run the suite again")
 
@@ -113,10 +134,14 @@ def test_a_trace_that_cannot_be_read_is_named(copied: Path) -> None:
 
 def test_without_the_proofs_the_gates_are_not_run(copied: Path) -> None:
     (copied / store.GATES).unlink()
-    found = gates(copied)
-    assert [gate.passed for gate in found] == [None, None, True, True, True]
-    assert to_json(compare(copied))["cells"][0]["gates"] == "not all run"
-    assert compare(copied).valid and str(found[0]).startswith("not run: lag-0 parity")
+    (copied / store.CHECKSUMS).unlink()
+    found = gates_of(copied)
+    assert [gate.passed for gate in found] == [None, None, None, True, True, True]
+    assert compare(read_results(copied, "out")).valid
+    assert list(map(str, found))[:2] == [
+        "not run: files: out has no SHA256SUMS yet; the same lagbench run goes on",
+        "not run: lag-0 parity: lagbench run has not come to it; the same command goes on",
+    ]
 
 
 def test_parity_fails_if_the_loops_differ(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from filelock import FileLock
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-import lagbench.harness.cli as cli
+import lagbench.harness.cli.evaluating as cli
 from lagbench import InputError, Problem, Task
 from lagbench.harness import store
 from lagbench.harness.evaluate import suite

@@ -12,10 +12,10 @@ import scorio.eval
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lagbench.harness.evaluate.intervals import score_interval
 from lagbench.harness.evaluate.majority import maj_at_k
 from lagbench.harness.evaluate.metrics import by_group, scores
 from lagbench.harness.evaluate.passk import avg_at_n, g_pass_at_k, mg_pass_at_k, pass_at_k, pass_hat_k
+from lagbench.harness.statistics.intervals import score_interval
 
 CORRECT = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]], bool)
 KS_OF_4 = pytest.mark.parametrize("k", [0, 5])

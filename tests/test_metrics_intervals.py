@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lagbench.harness.evaluate.intervals import mean_interval, score_interval
 from lagbench.harness.evaluate.majority import maj_at_k
 from lagbench.harness.evaluate.passk import pass_at_k, pass_hat_k
+from lagbench.harness.statistics.intervals import mean_interval, score_interval
 
 N, K, BENCHMARKS = 16, 8, 2000
 DIFFICULTY = 0.4, 0.9  # Beta: many problems never or always solved, mean 0.308

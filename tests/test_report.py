@@ -1,215 +1,416 @@
-"""Comparisons by value, from results made up for the purpose."""
+"""Reports by value, from results made up for the purpose; and folders that are no results, told in one line."""
 
-import csv
-import io
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
+import numpy as np
 import pytest
+from made_up_results import NON_FINITE, made_up
 from scipy import stats
 
 from lagbench import InputError
 from lagbench.harness import store
-from lagbench.harness.config import CollapseRules
-from lagbench.harness.report.comparison import Comparison, compare, constant_lag
-from lagbench.harness.report.tables import notes, records, to_csv, to_json, to_markdown
-from lagbench.harness.report.write import write_report
+from lagbench.harness.checksums import seal, write_manifest
+from lagbench.harness.config import Run
+from lagbench.harness.report.comparison import compare
+from lagbench.harness.report.document import Report, Row, Standing
+from lagbench.harness.report.gather import gather
+from lagbench.harness.report.table import constant_lag
+
+BASE = 0.2
+ASYMPO = {("constant:0", seed): score for seed, score in enumerate((0.60, 0.62, 0.64))} | {
+    ("constant:8", seed): score for seed, score in enumerate((0.55, 0.58, 0.58))
+}
+NAIVE = {("constant:0", seed): score for seed, score in enumerate((0.60, 0.61, 0.62))} | {
+    ("constant:8", seed): score for seed, score in enumerate((0.20, 0.10, 0.05))
+}
+SMALL = ("objectives=asympo,grpo,policy_gradient", "lags=0,8", "baseline=policy_gradient")
 
 
-def cell(
-    folder: Path,
-    objective: str | None,
-    lag: str,
-    seed: int,
-    score: float | None,
-    reason: str | None = None,
-    mismatch: str = "none",
-) -> None:
-    """A cell's files: finished with that pass@1, failed for that reason, or neither."""
-    name = f"{objective}-{lag}-{seed}" if mismatch == "none" else f"{objective}-{lag}-{mismatch}-{seed}"
-    reads = ["logprobs", "behavior_logprobs"] if objective == "grpo" else ["logprobs"]
-    around = {"advantage": "group_mean_std", "aggregate": "seq_mean_token_mean", "denominator": "all"}
-    paper = around | ({"aggregate": "token_mean"} if objective == "grpo" else {})
-    axes = {"objective": objective, "lag": lag, "mismatch": mismatch, "seed": seed}
-    run = axes | {"reads": reads, "updates": 100, "paper": paper}
-    store.write_json(folder / name / store.RUN, run | around | {"collapse": CollapseRules().model_dump()})
-    if score is not None:
-        scores = {
-            "pass@1": {"mean": score, "low": score - 0.05, "high": score + 0.05},
-            "pass@8": {"mean": 0.9, "low": 0.8, "high": 1.0},
-        }
-        evaluation = {"version": 100, "exam": "chain", "problems": 16, "samples": 8, "scores": scores}
-        result = {"scores": scores, "evaluations": [evaluation], "lag_mean": 1.5 + seed, "lag_max": 16.0}
-        store.write_json(folder / name / store.RESULT, result)
-    if reason:
-        store.write_json(folder / name / store.FAILED, {"reason": reason, "non_finite_update": 3})
+def trouble(run: Run) -> float | str | None:
+    """ASymPO and the naive policy gradient with three seeds; GRPO with everything that can go wrong."""
+    if run.objective is None:
+        return BASE
+    if run.objective == "grpo":
+        return {0: 0.5, 1: NON_FINITE, 2: "OSError: disk full"}.get(run.seed) if run.lag == "constant:8" else None
+    return (ASYMPO if run.objective == "asympo" else NAIVE)[run.lag, run.seed]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Three objectives at lags 0 and 16: three seeds, one seed, and trouble."""
-    cell(tmp_path, None, "sync", 0, 0.30)
-    for seed, (zero, lagged) in enumerate([(0.50, 0.44), (0.60, 0.50), (0.70, 0.62)]):
-        cell(tmp_path, "asympo", "constant:0", seed, zero)
-        cell(tmp_path, "asympo", "constant:16", seed, lagged)
-    cell(tmp_path, "grpo", "constant:0", 0, 0.60)
-    cell(tmp_path, "grpo", "constant:16", 0, 0.45)
-    cell(tmp_path, "naive", "constant:0", 0, 0.60)
-    cell(tmp_path, "naive", "constant:16", 0, 0.10)
-    cell(tmp_path, "naive", "constant:16", 1, None, "NonFinite: update 3")
-    cell(tmp_path, "naive", "constant:16", 2, None)
-    return tmp_path
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made") / "out"
+    made_up(folder, trouble, [*SMALL, "seeds=0,1,2"])
+    return folder
 
 
 @pytest.fixture
-def comparison(folder: Path) -> Comparison:
-    return compare(folder)
+def folder(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "out"))
 
 
-def row(comparison: Comparison, objective: str, lag: int) -> dict:
-    return next(r for r in records(comparison) if (r["objective"], r["lag"]) == (objective, lag))
+@pytest.fixture(scope="module")
+def report(finished: Path) -> Report:
+    return compare(gather([finished]))
 
 
-def test_several_seeds(comparison: Comparison) -> None:
-    found = row(comparison, "asympo", 16)
-    half = stats.t.ppf(0.975, 2) * stats.sem([0.44, 0.50, 0.62])
-    assert found["pass@1"] == pytest.approx(0.52)
-    assert (found["low"], found["high"]) == pytest.approx((0.52 - half, 0.52 + half))
-    assert found["interval_over"] == "seeds" and found["seeds"] == 3
+def row(report: Report, objective: str, lag: int, mismatch: str = "none") -> Row:
+    return next(r for r in report.rows if (r.objective, r.constant_lag, r.mismatch) == (objective, lag, mismatch))
 
 
-def test_change_from_lag_0_is_paired_by_seed(comparison: Comparison) -> None:
-    found = row(comparison, "asympo", 16)
-    half = stats.t.ppf(0.975, 2) * stats.sem([-0.06, -0.10, -0.08])  # narrower than either mean's
-    assert found["change_from_lag_0"] == pytest.approx(-0.08)
-    assert (found["change_low"], found["change_high"]) == pytest.approx((-0.08 - half, -0.08 + half))
-    assert row(comparison, "asympo", 0)["change_from_lag_0"] == 0
-    one_seed = row(comparison, "grpo", 16)
-    assert one_seed["change_from_lag_0"] == pytest.approx(-0.15) and one_seed["change_low"] is None
+def standing(report: Report, objective: str) -> Standing:
+    return next(s for s in report.standings if s.objective == objective)
 
 
-def test_one_seed(comparison: Comparison) -> None:
-    found = row(comparison, "grpo", 0)
-    assert (found["pass@1"], found["low"], found["high"]) == pytest.approx((0.60, 0.55, 0.65))
-    assert found["interval_over"] == "problems" and found["behavior_fields"] == ["behavior_logprobs"]
-    assert (found["pass@8"], found["pass@8_low"]) == (0.9, 0.8)
+def t_interval(values: list[float]) -> tuple[float, float, float]:
+    mean, half = np.mean(values), stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+    return (mean, mean - half, mean + half)
 
 
-def test_trouble_is_counted(comparison: Comparison) -> None:
-    found = row(comparison, "naive", 16)
-    assert (found["seeds"], found["failed"], found["unfinished"]) == (1, 1, 1)
-    assert found["collapsed"] and found["collapsed_seeds"] == 2
-    assert found["collapses"] == [
-        {"seed": 0, "reason": "score", "update": 100, "value": 0.10, "limit": 0.15},  # half of 0.30
-        {"seed": 1, "reason": "non_finite", "update": 3, "value": None, "limit": None},
-    ]
-    assert found["reasons"] == ["NonFinite: update 3"]
-    assert not row(comparison, "naive", 0)["collapsed"]
-    told = notes(comparison)
-    assert "naive at constant:16: NonFinite: update 3" in told
-    collapsed = "naive at constant:16 collapsed: "
-    assert f"{collapsed}seed 0 score 0.1, limit 0.15, at update 100; seed 1 non_finite at update 3" in told
+def ends(interval) -> tuple[float, float, float]:
+    return (interval.mean, interval.low, interval.high)
+
+
+def test_several_seeds(report: Report) -> None:
+    found = row(report, "asympo", 8)
+    assert ends(found.scores["pass@1"]) == pytest.approx(t_interval([0.55, 0.58, 0.58]))
+    assert found.interval_over == "seeds" and found.by_seed == pytest.approx({0: 0.55, 1: 0.58, 2: 0.58})
+    assert ends(found.change_from_lag_0) == pytest.approx(t_interval([-0.05, -0.04, -0.06]))
+
+
+def test_the_difference_to_the_baseline_is_paired_by_seed(report: Report) -> None:
+    test = row(report, "asympo", 8).against_baseline
+    assert ends(test.value) == pytest.approx(t_interval([0.35, 0.48, 0.53]))
+    assert test.p == pytest.approx(stats.ttest_rel([0.55, 0.58, 0.58], [0.20, 0.10, 0.05]).pvalue)
+    assert (test.p_exact, test.exact) == (None, "")  # three seeds cannot reach 0.05
+    assert row(report, "policy_gradient", 8).against_baseline is None
+
+
+def test_the_family_is_what_the_suite_planned(report: Report) -> None:
+    """Two objectives against the baseline at two lags; of GRPO's nothing can be tested, and it counts all the same."""
+    assert (report.family.tests, report.family.claims) == (4, True)
+    tests = {lag: row(report, "asympo", lag).against_baseline for lag in (0, 8)}
+    assert tests[8].p < tests[0].p
+    assert tests[8].p_adjusted == pytest.approx(4 * tests[8].p)
+    assert tests[0].p_adjusted == pytest.approx(3 * tests[0].p)
+    assert tests[8].significant == (4 * tests[8].p < 0.05) and tests[0].significant is False
+    grpo = row(report, "grpo", 8).against_baseline  # of the two seeds that have ended
+    assert (grpo.p, grpo.p_adjusted, grpo.significant) == (None, None, None)
+
+
+def test_what_ended_non_finite_counts_and_what_failed_does_not(report: Report) -> None:
+    found = row(report, "grpo", 8)
+    assert found.by_seed == pytest.approx({0: 0.5, 1: 0.0}) and found.scores["pass@1"].mean == pytest.approx(0.25)
+    assert (found.failed, found.unfinished, found.missing) == (1, 0, 0)
+    assert found.reasons == (NON_FINITE, "OSError: disk full")
+    (collapse,) = found.collapses
+    assert (collapse.seed, collapse.reason, collapse.update) == (1, "non_finite", 3)
+    assert "A run that ended non-finite counts with scores of 0." in report.notes
+    assert f"grpo at constant:8: {NON_FINITE}" in report.notes
+    never = row(report, "grpo", 0)
+    assert (never.seeds, never.unfinished, never.scores) == ((), 3, {})
+    assert {cell.state for cell in report.cells} == {"finished", "failed", "unfinished"}
+
+
+def test_a_cell_that_is_gone_is_missing(folder: Path) -> None:
+    shutil.rmtree(folder / "asympo-constant-8-seed1")
+    (folder / store.CHECKSUMS).unlink()
+    found = compare(gather([folder]))
+    assert row(found, "asympo", 8).missing == 1 and row(found, "asympo", 8).seeds == (0, 2)
+    gone = next(cell for cell in found.cells if cell.state == "missing")
+    assert gone.name == "asympo-constant-8-seed1" and gone.pass_at_1 is None
+    assert standing(found, "asympo").place is not None  # over the seeds that have all lags
+
+
+def test_collapse_by_score(report: Report) -> None:
+    """Below half of the base model's 0.2: 0.10 is not, 0.05 is."""
+    found = row(report, "policy_gradient", 8)
+    (collapse,) = found.collapses
+    assert (collapse.seed, collapse.reason, collapse.update) == (2, "score", 12)
+    assert (collapse.value, collapse.limit) == pytest.approx((0.05, 0.1))
+    low, high = stats.binomtest(1, 3).proportion_ci(method="exact")
+    assert ends(found.collapse_rate) == pytest.approx((1 / 3, low, high))
+    whole = standing(report, "policy_gradient")
+    assert (whole.collapsed, whole.runs, whole.median_collapse) == (1, 6, None)
+    assert [(step.update, step.alive) for step in whole.survival] == [(0, 1.0), (12, pytest.approx(5 / 6))]
+
+
+def test_lag_numbers_by_hand(report: Report) -> None:
+    """The reference gains 0.41; at lag 8 ASymPO retains 0.37 of 0.42, the naive policy gradient loses all and more."""
+    assert row(report, "asympo", 0).retained.mean == pytest.approx(0.42 / 0.41)
+    assert row(report, "asympo", 8).retained.mean == pytest.approx(0.37 / 0.41)
+    whole = standing(report, "asympo")
+    assert whole.tolerance.mean == pytest.approx((0.42 + 0.37) / 2 / 0.41)
+    assert whole.gain_at_lag_0.mean == pytest.approx(0.42 / 0.41)
+    lost = 1 - 0.37 / 0.42  # a tenth of it is lost at a share of the way from lag 0 to 8 on the log2(1 + lag) axis
+    assert whole.largest_lag.mean == pytest.approx(2 ** (0.1 / lost * np.log2(9)) - 1)
+    assert ends(row(report, "policy_gradient", 0).retained) == pytest.approx((1, 1, 1))
+    assert standing(report, "grpo").tolerance is None and standing(report, "grpo").place is None
+
+
+def test_ranks_leave_open_what_differences_do(report: Report) -> None:
+    assert [(s.objective, s.place, s.best_rank, s.worst_rank) for s in report.standings] == [
+        ("asympo", 1, 1, 1), ("policy_gradient", 2, 2, 2), ("grpo", None, 1, 3)
+    ]  # fmt: skip
+    (pair,) = report.pairs
+    differences = (np.array([0.60 + 0.55, 1.20, 1.22]) - np.array([0.80, 0.71, 0.67])) / 2 / 0.41
+    assert ends(pair.difference.value) == pytest.approx(t_interval(list(differences)))
+    assert pair.difference.significant and pair.probability_of_improvement == pytest.approx((6 / 9 + 1) / 2)
+
+
+def test_aggregates(report: Report) -> None:
+    whole = standing(report, "asympo")
+    per_seed = [stats.trim_mean([ASYMPO[lag, seed] for lag in ("constant:0", "constant:8")], 0.25) for seed in range(3)]
+    assert ends(whole.iqm) == pytest.approx(t_interval(per_seed))
+    gains = (np.array(list(NAIVE.values())) - BASE) / 0.41
+    naive = standing(report, "policy_gradient")
+    assert naive.optimality_gap == pytest.approx(np.maximum(1 - gains, 0).mean())
+    assert naive.profile[report.thresholds.index(0.5)] == pytest.approx(0.5)
+
+
+def test_power(report: Report) -> None:
+    differences = [[0.0, 0.01, 0.02], [0.35, 0.48, 0.53]]
+    grpo = np.array([0.5, 0.0]) - [0.20, 0.10]
+    variance = (2 * np.var(differences[0], ddof=1) + 2 * np.var(differences[1], ddof=1) + np.var(grpo, ddof=1)) / 5
+    assert report.power.sd == pytest.approx(np.sqrt(variance)) and report.power.seeds == 3
+    assert report.power.detectable < report.power.detectable_in_family
+
+
+@pytest.mark.parametrize(("seeds", "claims"), [("0", False), ("0,1", False), ("0,1,2", True)])
+def test_no_claim_with_one_or_two_seeds(tmp_path: Path, seeds: str, claims: bool) -> None:
+    """However large the difference: 0.6 against 0.1 on every seed."""
+    scores = {None: 0.2, "policy_gradient": 0.1, "asympo": 0.6}
+    overrides = ["objectives=policy_gradient,asympo", "lags=0,8", f"seeds={seeds}"]
+    made_up(
+        tmp_path / "out",
+        lambda run: scores[run.objective] + 1e-3 * run.seed * (run.objective == "asympo"),
+        overrides,
+    )
+    report = compare(gather([tmp_path / "out"]))
+    found = [r.against_baseline.significant for r in report.rows if r.against_baseline]
+    assert found == ([True, True] if claims else [None, None]) and report.family.claims is claims
+    assert any(note.startswith("No significance is claimed") for note in report.notes) is not claims
+    assert all((s.best_rank, s.worst_rank) == (1, 2) for s in report.standings) or claims
+    if seeds == "0":
+        assert row(report, "asympo", 8).interval_over == "problems"
+        assert row(report, "asympo", 8).scores["pass@1"].low < 0.6 < row(report, "asympo", 8).scores["pass@1"].high
 
 
 def test_the_verdict_over_the_updates_is_made_when_reporting(folder: Path) -> None:
     """A fall before a run turned non-finite is what is told, under the thresholds that the cell's settings hold."""
-    failed = folder / "naive-constant:16-1"
-    healthy = {"entropy": 0.4, "gradient_norm": 0.5, "nll": 0.4, "response_tokens": 8.0, "truncated_fraction": 0.0}
-    store.write_lines(failed / store.METRICS, (healthy | {"reward": 0.6 if u < 20 else 0.0} for u in range(40)))
-    assert row(compare(folder), "naive", 16)["collapses"][1]["reason"] == "reward_of_start"
+    failed = folder / "grpo-constant-8-seed1"
+    first = store.read_lines(folder / "grpo-constant-8-seed0" / store.METRICS)[0]
+    store.write_lines(failed / store.METRICS, (first | {"reward": 0.6 if u < 5 else 0.0} for u in range(12)))
+    write_manifest(folder)
+    (collapse,) = row(compare(gather([folder])), "grpo", 8).collapses
+    assert collapse.reason == "reward_of_start"
     run = store.read_json(failed / store.RUN)
-    lenient = run["collapse"] | {"reward_of_start": 0.0, "reward_of_best": 0.0}
-    store.write_json(failed / store.RUN, run | {"collapse": lenient})
-    assert row(compare(folder), "naive", 16)["collapses"][1] == {
-        "seed": 1, "reason": "non_finite", "update": 3, "value": None, "limit": None
-    }  # fmt: skip
-
-
-def test_conventions_are_told(comparison: Comparison, tmp_path: Path) -> None:
-    told = notes(comparison)
-    assert "Advantage of all objectives: group_mean_std." in told
-    assert "Aggregate of all objectives: seq_mean_token_mean; their papers use token_mean (grpo)." in told
-    found = row(comparison, "grpo", 0)
-    assert (found["aggregate"], found["paper_aggregate"]) == ("seq_mean_token_mean", "token_mean")
-    path = tmp_path / "grpo-constant:0-0" / store.RUN
-    store.write_json(path, store.read_json(path) | {"aggregate": "token_mean"})
-    expected = "Aggregate of each objective's paper: seq_mean_token_mean (asympo, naive), token_mean (grpo)."
-    rows = [r for r in compare(tmp_path).rows if r.lag == "constant:0"]
-    assert expected in notes(Comparison("made up", "", {}, None, tuple(rows), ()))
-
-
-def test_rows_are_in_order(comparison: Comparison) -> None:
-    assert [(r["objective"], r["lag"]) for r in records(comparison)] == [
-        (name, lag) for name in ("asympo", "grpo", "naive") for lag in (0, 16)
-    ]
-
-
-def test_json(comparison: Comparison) -> None:
-    found = to_json(comparison)
-    assert found["base"]["pass@1"] == {"mean": 0.30, "low": 0.25, "high": 0.35}
-    assert all(r["base"] == 0.30 for r in found["cells"])
-    assert [gate["name"] for gate in found["gates"]] == ["lag-0 parity", "determinism", "lag", "prompts", "groups"]
-
-
-def test_csv_holds_the_same_numbers(comparison: Comparison) -> None:
-    read = list(csv.DictReader(io.StringIO(to_csv(comparison))))
-    assert [float(r["pass@1"]) for r in read] == [r["pass@1"] for r in records(comparison)]
-    assert read[5]["collapses"].startswith(
-        "seed=0 reason=score update=100 value=0.1 limit=0.15; seed=1 reason=non_finite"
+    store.write_json(
+        failed / store.RUN, run | {"collapse": run["collapse"] | {"reward_of_start": 0, "reward_of_best": 0}}
     )
-    assert read[2]["behavior_fields"] == "behavior_logprobs" and read[0]["reasons"] == ""
+    write_manifest(folder)
+    (collapse,) = row(compare(gather([folder])), "grpo", 8).collapses
+    assert (collapse.reason, collapse.update) == ("non_finite", 3)
 
 
-def test_markdown(comparison: Comparison) -> None:
-    lines = to_markdown(comparison).splitlines()
-    assert lines[0] == "Gates:" and lines[2].startswith("- not run: lag-0 parity: ")
-    table = lines[lines.index("") + 7 :]
-    assert table[0] == "| objective | lag | mean lag | pass@1 | 95 % CI | pass@8 | seeds | vs lag 0 | reads | note |"
-    assert table[1] == "| --- | --: | --: | --: | --: | --: | --: | --: | --- | --- |"
-    assert table[3].startswith("| asympo | 16 | 2.5 | 0.520 |")  # the mean of 1.5, 2.5 and 3.5
-    assert table[5] == "| grpo | 16 | 1.5 | 0.450 | 0.400-0.500 | 0.900 | 1 | -0.150 | behavior |  |"
-    assert table[7].endswith("| collapsed 2/2, 1 failed, 1 unfinished |")
-    assert all(line.count("|") == 11 for line in table[:8])
+def test_conventions_and_exam_are_told(report: Report) -> None:
+    assert "Advantage of all objectives: group_mean_std." in report.notes
+    assert report.exam == "chain: 20 problems, 8 samples of each"
+    assert any(note.startswith("Held-out pass@1 of the base model: 0.200 (95 %") for note in report.notes)
 
 
-def test_mismatch_is_an_axis_of_its_own(folder: Path) -> None:
-    for seed, score in ((0, 0.4), (1, 0.5)):
-        cell(folder, "asympo", "constant:16", seed, score, mismatch="bf16")
-    comparison = compare(folder)
-    apart = [r for r in records(comparison) if r["objective"] == "asympo" and r["lag"] == 16]
-    assert [(r["mismatch"], r["seeds"], r["pass@1"]) for r in apart] == [
-        ("none", 3, pytest.approx(0.52)), ("bf16", 2, pytest.approx(0.45))
+def test_curves_are_means_over_seeds(report: Report, finished: Path) -> None:
+    curve = next(c for c in report.curves if (c.objective, c.lag) == ("asympo", "constant:8"))
+    lines = [store.read_lines(finished / f"asympo-constant-8-seed{seed}" / store.METRICS) for seed in range(3)]
+    assert curve.updates == tuple(range(12)) and curve.tokens == tuple(8.0 * 4 * 8 * (u + 1) for u in range(12))
+    rewards = [[line["reward"] for line in seed] for seed in lines]
+    assert curve.measures["reward"] == pytest.approx(np.mean(rewards, 0), rel=1e-3)
+    _, low, high = t_interval([seed[5] for seed in rewards])
+    assert (curve.reward_low[5], curve.reward_high[5]) == pytest.approx((low, high), rel=1e-3)
+    ess = row(report, "asympo", 8).diagnostics["ess_token"]
+    assert ess == pytest.approx(np.mean([line["ess_token"] for seed in lines for line in seed[6:]]))
+
+
+def test_mismatch_is_an_axis_of_its_own(tmp_path: Path) -> None:
+    scores = {None: 0.2, "policy_gradient": 0.5, "asympo": 0.6}
+    overrides = ["objectives=policy_gradient,asympo", "lags=0", "mismatch=bf16,none", "seeds=0,1,2"]
+    made_up(tmp_path / "out", lambda run: scores[run.objective] - 0.1 * (run.mismatch == "bf16"), overrides)
+    report = compare(gather([tmp_path / "out"]))
+    assert [(r.objective, r.mismatch) for r in report.rows] == [
+        (name, mismatch) for name in ("asympo", "policy_gradient") for mismatch in ("none", "bf16")
+    ]
+    assert row(report, "asympo", 0, "bf16").scores["pass@1"].mean == pytest.approx(0.5)
+    assert row(report, "asympo", 0, "bf16").against_baseline.value.mean == pytest.approx(0.1)  # disturbed alike
+    assert report.family.tests == 2
+
+
+def test_the_document_keeps_its_schema(report: Report, lagbench_here) -> None:
+    schema = json.loads(lagbench_here("report", "--schema").stdout)
+    jsonschema.validate(json.loads(report.model_dump_json()), schema)
+    assert Report.model_validate_json(report.model_dump_json()) == report
+
+
+def test_files_and_tables_of_a_report(folder: Path, lagbench_here, tmp_path: Path) -> None:
+    ran = lagbench_here("report", str(folder), "--out", "paper")
+    assert ran.returncode == 2 and ran.stderr.startswith("incomplete: 5 of 19 cells without result")
+    names = {path.name for path in (tmp_path / "paper").iterdir()}
+    assert names >= {f"report.{form}" for form in ("html", "json", "md", "csv", "tex")} | {"pass1_against_lag.png"}
+    assert ran.stdout.startswith("ok: files:") and "Report: paper/report.html" in ran.stdout
+    assert (tmp_path / "paper" / "pass1_against_lag.png").read_bytes().startswith(b"\x89PNG")
+
+
+# ---- several folders
+
+
+def constant(run: Run) -> float:
+    return {None: 0.2, "policy_gradient": 0.5}.get(run.objective, 0.6) + (0.01 * run.seed if run.objective else 0)
+
+
+TWO = ("objectives=policy_gradient,asympo", "lags=0,8")
+
+
+def test_folders_of_one_suite_are_merged(tmp_path: Path) -> None:
+    made_up(tmp_path / "mine" / "run", constant, [*TWO, "seeds=0,1"])
+    made_up(tmp_path / "theirs" / "run", constant, [*TWO, "seeds=1,2,3"])
+    merged = compare(gather([tmp_path / "mine" / "run", tmp_path / "theirs" / "run"]))
+    assert row(merged, "asympo", 8).seeds == (0, 1, 2, 3)
+    assert [(s.name, s.cells) for s in merged.sources] == [("run (1)", 9), ("run (2)", 8)]
+    assert merged.sources[1].remark == "5 cells are in an earlier folder too, 5 with the same weights"
+    assert len({s.digest for s in merged.sources}) == 2 and merged.valid
+
+
+def changed(path: Path) -> None:
+    path.write_text(path.read_text().replace("0", "1", 1))
+
+
+def remade(folder: Path, *overrides: str) -> Path:
+    made_up(folder, constant, [*TWO, "seeds=0", *overrides])
+    return folder
+
+
+WRONG: dict[str, tuple[Callable[[Path], None], str]] = {
+    "empty": (lambda folder: shutil.rmtree(folder) or folder.mkdir(), "holds no cells"),
+    "absent": (shutil.rmtree, "is not a folder"),
+    "foreign": (
+        lambda folder: shutil.rmtree(folder) or store.write_json(folder / "x" / store.RUN, {"model": "x"}),
+        "holds no suite.json",
+    ),
+    "corrupted": (lambda folder: changed(folder / "base" / store.RESULT), "base/result.json"),
+    "torn": (lambda folder: (folder / "base" / store.RESULT).write_text("{"), "base/result.json"),
+    "tampered": (lambda folder: changed(folder / "asympo-constant-8-seed0" / store.RUN), "run.json: not what"),
+    "added": (
+        lambda folder: shutil.copytree(folder / "base", folder / "asympo-constant-8-seed9"),
+        "asympo-constant-8-seed9/run.json: added since",
+    ),
+    "damaged suite": (lambda folder: changed(folder / store.SUITE), "suite.json"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_folders_that_are_none_end_in_one_line(name: str, tmp_path: Path, lagbench_here) -> None:
+    folder = remade(tmp_path / "out")
+    spoil, expected = WRONG[name]
+    spoil(folder)
+    ran = lagbench_here("report", str(folder), "--out", "paper")
+    assert (ran.returncode, ran.stdout) == (2, ""), ran
+    assert len(ran.stderr.splitlines()) == 1 and expected in ran.stderr and not (tmp_path / "paper").exists()
+
+
+def test_what_is_partial_is_told_in_one_line(folder: Path, tmp_path: Path, lagbench_here) -> None:
+    made_up(tmp_path / "none", lambda run: None, [*TWO, "seeds=0"])
+    ran = lagbench_here("report", str(tmp_path / "none"))
+    assert (ran.returncode, ran.stdout) == (2, "") and "none of its 5 cells has finished" in ran.stderr
+    ran = lagbench_here("report", str(folder), "--json")
+    assert ran.returncode == 2 and len(ran.stderr.splitlines()) == 1 and json.loads(ran.stdout)["rows"]
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("updates=11", "of another suite: updates 11, not 12"),
+        ("hyperparameters.asympo.nll_floor=0.1", "its asympo has other hyperparameters: nll_floor 0.1, not 0.001"),
+        ("baseline=asympo", "its baseline is asympo, not policy_gradient"),
+    ],
+)
+def test_folders_that_do_not_fit_are_refused(override: str, expected: str, tmp_path: Path, lagbench_here) -> None:
+    first, second = remade(tmp_path / "first"), remade(tmp_path / "second", override)
+    ran = lagbench_here("report", str(first), str(second), "--out", "paper")
+    assert ran.returncode == 2 and expected in ran.stderr and len(ran.stderr.splitlines()) == 1
+    board = lagbench_here("leaderboard", str(first), str(second), "--out", "board")
+    assert board.returncode == 0 and f"refused: {second}: {expected}" in board.stderr
+
+
+def test_a_leaderboard_keeps_its_history(tmp_path: Path, lagbench_here) -> None:
+    first = remade(tmp_path / "first")
+    assert lagbench_here("leaderboard", str(first)).returncode == 0
+    assert lagbench_here("leaderboard", str(first)).returncode == 0  # nothing new
+    second = tmp_path / "second"
+    made_up(second, constant, ["objectives=policy_gradient,grpo", "lags=0,8", "seeds=0"])
+    (second / store.CHECKSUMS).rename(tmp_path / "kept")
+    assert "no SHA256SUMS" in lagbench_here("leaderboard", str(first), str(second)).stderr
+    (tmp_path / "kept").rename(second / store.CHECKSUMS)
+    assert lagbench_here("leaderboard", str(first), str(second)).returncode == 0
+    history = store.read_lines(tmp_path / "leaderboard" / "history.jsonl")
+    assert [sorted(entry["objective"] for entry in moment["entries"]) for moment in history] == [
+        ["asympo", "policy_gradient"], ["asympo", "grpo", "policy_gradient"]
     ]  # fmt: skip
-    assert apart[1]["change_from_lag_0"] is None  # there is no lag 0 under this mismatch
-    assert "| objective | lag | mismatch | mean lag |" in to_markdown(comparison)
-    write_report(comparison, folder, folder / "out")
+    report = Report.model_validate_json((tmp_path / "leaderboard" / "report.json").read_text())
+    assert len(report.history) == 2 and report.history[-1].sources.keys() == {"first", "second"}
+    other = remade(tmp_path / "other", "updates=11")
+    ran = lagbench_here("leaderboard", str(other))
+    assert ran.returncode == 2 and "use another --out folder" in ran.stderr
 
 
-def test_what_the_scores_are_of_is_told(comparison: Comparison) -> None:
-    assert "Scores are on chain: 16 problems, 8 samples of each." in notes(comparison)
+def test_the_report_reads_what_a_search_has_chosen(tmp_path: Path) -> None:
+    """ASymPO gets 3e-4 and gains; the baseline keeps the suite's own rate."""
+    folder = remade(tmp_path / "out")
+    made_up(
+        folder / "tuned" / "lr-0.0003", lambda run: 0.2 if run.objective is None else 0.8,
+        ["objectives=asympo", "lags=0,8", "seeds=0", "learning_rate=3e-4"],
+    )  # fmt: skip
+    chosen = {
+        "asympo": {"learning_rate": 3e-4, "folder": "tuned/lr-0.0003", "scores": {"0.0001": 0.5, "0.0003": 0.7}},
+        "policy_gradient": {"learning_rate": 1e-4, "folder": ".", "scores": {"0.0001": 0.5, "0.0003": 0.1}},
+    }
+    budget = {
+        "learning_rates": [1e-4, 3e-4], "lags": ["constant:8"], "mismatch": ["none"], "seeds": [100, 101],
+        "problems": 64, "updates": 12, "runs_per_objective": 4,
+    }  # fmt: skip
+    written = {"learning_rate": 1e-4, "budget": budget, "objectives": chosen, "unfinished": {}}
+    store.write_json(folder / "search" / "chosen.json", written)
+    write_manifest(folder)
+    report = compare(gather([folder]))
+    assert report.search.runs_per_objective == 4 and "the best of 0.0001, 0.0003" in report.search.text
+    tuned = standing(report, "asympo").tuned
+    assert tuned.learning_rate == 3e-4 and tuned.search == {"0.0001": 0.5, "0.0003": 0.7}
+    assert {lag: score.mean for lag, score in tuned.scores.items()} == pytest.approx(
+        {"constant:0": 0.8, "constant:8": 0.8}
+    )
+    assert tuned.tolerance.mean == pytest.approx(0.6 / 0.3)  # in the unit of the fixed rate's reference
+    assert standing(report, "policy_gradient").tuned.tolerance == standing(report, "policy_gradient").tolerance
 
 
-def test_files_are_written(comparison: Comparison, tmp_path: Path) -> None:
-    write_report(comparison, tmp_path, tmp_path / "out")
-    picture = (tmp_path / "out" / "pass1_against_lag.png").read_bytes()
-    assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
-    assert len(list((tmp_path / "out").iterdir())) == 5
+def test_a_big_folder_is_read_by_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = remade(tmp_path / "out")
+    alone = compare(gather([folder]))
+    monkeypatch.setattr("lagbench.harness.report.results.MANY", 2)
+    assert compare(gather([folder])) == alone
 
 
-def test_nothing_finished_yet(tmp_path: Path) -> None:
-    cell(tmp_path, "asympo", "constant:4", 0, None)
-    comparison = compare(tmp_path)
-    found = row(comparison, "asympo", 4)
-    assert found["pass@1"] is None and found["base"] is None and found["unfinished"] == 1
-    assert notes(comparison)[0] == "The base model has not been evaluated: run the suite again, it goes on."
-    write_report(comparison, tmp_path, tmp_path / "out")
-
-
-def test_no_results_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no cells"):
-        compare(tmp_path)
-    store.write_json(tmp_path / "foreign" / store.RUN, {"model": "x"})
-    with pytest.raises(InputError, match="foreign is not of this version of lagbench"):
-        compare(tmp_path)
+def test_seals_protect_a_cell_without_a_manifest(tmp_path: Path) -> None:
+    folder = remade(tmp_path / "out")
+    (folder / store.CHECKSUMS).unlink()
+    cell = folder / "asympo-constant-8-seed0"
+    lines = store.read_lines(cell / store.METRICS)
+    store.write_lines(cell / store.METRICS, [line | {"reward": 1.0} for line in lines])
+    with pytest.raises(InputError, match=r"asympo-constant-8-seed0/metrics\.jsonl: not what the cell wrote"):
+        gather([folder])
+    result = store.read_json(cell / store.RESULT)
+    result.pop("digest")
+    store.write_json(cell / store.RESULT, seal(result, cell))
+    assert gather([folder]).cells
 
 
 def test_constant_lag() -> None:

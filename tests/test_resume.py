@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import pytest
 import torch
-from small_suites import LAGBENCH, LONGER, lines_written
+from small_suites import LAGBENCH, LONGER, lines_written, table
 
 from lagbench import InputError
 from lagbench.harness import store
@@ -62,10 +62,6 @@ def test_a_torn_checkpoint_is_never_seen(run, tmp_path: Path, monkeypatch: pytes
         checkpoint.save(tmp_path, trainer.policy, {})
     assert (tmp_path / store.CHECKPOINT).read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [store.CHECKPOINT]
-
-
-def table(folder: Path) -> str:
-    return (folder / "report" / "leaderboard.csv").read_text()
 
 
 def weights(folder: Path) -> dict[str, str]:

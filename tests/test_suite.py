@@ -30,7 +30,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess
 def test_every_cell_has_its_files(finished) -> None:
     out, _ = finished
     cells = [f"{o}-constant-{k}-seed{s}" for o in ("asympo", "grpo") for k in (0, 3) for s in (0, 1)]
-    assert {path.name for path in out.iterdir()} == {*cells, "base", "commands.jsonl", "gates.json", "report", ".lock"}
+    files = {"suite.json", "commands.jsonl", "gates.json", "SHA256SUMS", "report", ".lock"}
+    assert {path.name for path in out.iterdir()} == {*cells, "base", *files}
     for cell in cells:
         names = {path.name for path in (out / cell).iterdir()}
         assert names >= {
@@ -95,14 +96,11 @@ def test_at_lag_0_behavior_and_current_policy_agree(finished) -> None:
 
 def test_leaderboard_is_printed_and_written(finished) -> None:
     out, ran = finished
-    lines = ran.stdout.partition("Held-out pass@1 of the base model")[0].splitlines()
-    assert [line.split()[0] for line in lines if line.strip().startswith(("asympo", "grpo"))] == ["asympo"] * 2 + [
-        "grpo"
-    ] * 2
-    assert ran.stdout.splitlines()[-1] == "Report: out/report"
-    assert {path.name for path in (out / "report").iterdir()} == {
-        *("leaderboard.md", "leaderboard.csv", "leaderboard.json", "evaluations.csv", "pass1_against_lag.png")
-    }
+    lines = ran.stdout.partition("held-out pass@1")[2].partition("Held-out pass@1 of the base model")[0].splitlines()
+    named = [line.split()[0] for line in lines if line.startswith(("asympo", "grpo"))]
+    assert named == ["asympo"] * 2 + ["grpo"] * 2
+    assert ran.stdout.splitlines()[-1] == "Report: out/report/report.html"
+    assert {path.name for path in (out / "report").iterdir()} >= {"report.html", "report.json", "pass1_against_lag.png"}
 
 
 def test_finished_cells_are_skipped(finished) -> None:
@@ -125,13 +123,13 @@ def test_other_settings_in_the_same_folder_are_refused(finished, lagbench_here) 
 def test_json_report(finished, lagbench_here) -> None:
     out, _ = finished
     report = json.loads(lagbench_here("report", str(out), "--json").stdout)
-    assert [(c["objective"], c["lag"], c["seeds"]) for c in report["cells"]] == [
-        *(("asympo", 0, 2), ("asympo", 3, 2), ("grpo", 0, 2), ("grpo", 3, 2))
+    assert [(row["objective"], row["constant_lag"], row["seeds"]) for row in report["rows"]] == [
+        *(("asympo", 0, [0, 1]), ("asympo", 3, [0, 1]), ("grpo", 0, [0, 1]), ("grpo", 3, [0, 1]))
     ]
-    for cell in report["cells"]:
-        assert cell["low"] <= cell["pass@1"] <= cell["high"]
-        assert cell["base"] == report["base"]["pass@1"]["mean"]
-        assert cell["collapsed"] in (True, False)
+    for row in report["rows"]:
+        score = row["scores"]["pass@1"]
+        assert score["low"] <= score["mean"] <= score["high"]
+    assert 0 < report["base"]["pass@1"]["mean"] < 1
 
 
 def test_a_failed_base_is_told_and_the_rest_still_shown(finished, lagbench_here, tmp_path: Path) -> None:
@@ -140,9 +138,11 @@ def test_a_failed_base_is_told_and_the_rest_still_shown(finished, lagbench_here,
     (out / "base" / "result.json").unlink()
     store.write_json(out / "base" / "failed.json", {"reason": "NonFinite: version 0", "traceback": None})
     (out / "grpo-constant-3-seed1" / "result.json").unlink()
+    (out / store.CHECKSUMS).unlink()
     ran = lagbench_here("report", "copy")
-    assert ran.returncode == 0 and "base model has not been evaluated: NonFinite: version 0" in ran.stdout
-    cells = json.loads(lagbench_here("report", "copy", "--json").stdout)["cells"]
-    assert [(cell["seeds"], cell["unfinished"]) for cell in cells] == [(2, 0), (2, 0), (2, 0), (1, 1)]
-    assert cells[0]["base"] is None and cells[0]["collapsed"] is False
-    assert cells[3]["interval_over"] == "problems"
+    assert ran.returncode == 2 and "base model has not been evaluated: NonFinite: version 0" in ran.stdout
+    report = json.loads(lagbench_here("report", "copy", "--json").stdout)
+    rows = report["rows"]
+    assert [(len(row["seeds"]), row["unfinished"]) for row in rows] == [(2, 0), (2, 0), (2, 0), (1, 1)]
+    assert report["base"] == {} and rows[0]["retained"] is None and rows[0]["collapses"] == []
+    assert rows[3]["interval_over"] == "problems"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .intervals import Estimate, score_interval
+from ..statistics.intervals import Estimate, score_interval
 from .majority import maj_at_k
 from .passk import avg_at_n, g_pass_at_k, mg_pass_at_k, pass_at_k, pass_hat_k
 

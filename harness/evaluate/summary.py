@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .intervals import Estimate
+from ..statistics.intervals import Estimate
 from .metrics import by_group, scores
 
 Line = Mapping[str, Any]  # a problem and its attempts, as a file of attempts holds them

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from .. import store
-from ..config import JUDGMENT, Run, Suite, digest_of
+from ..config import Run, Suite, digest_of, identifying
 from ..sweep.executor import warm_context
 from ..sweep.expand import cells, check
 from ..sweep.progress import progress_bar
@@ -35,7 +35,8 @@ def run_probe(suite: Suite, history: str, probe: Probe, folder: Path | None, wor
     suite = suite.model_copy(update={"lags": ("sync",), "objectives": objectives})
     inputs = inputs_of(suite.model, check(suite))
     runs = [run for run in cells(suite) if run.objective]
-    shared = suite.model_dump(mode="json", exclude={"seeds"} | JUDGMENT)
+    settings = identifying(suite.model_dump(mode="json"))
+    shared = {key: value for key, value in settings.items() if key != "seeds"}
     settings = inputs | {"history": history, "probe": dataclasses.asdict(probe), "suite": shared}
     folder = folder or Path("results") / "runs" / f"probe-{suite.name}-{digest_of(settings)[:8]}"
     _claim(folder, json.loads(json.dumps(settings)), command)

@@ -12,22 +12,22 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from ..config import NO_MISMATCH
-from .comparison import Comparison, Row, constant_lag
+from .document import Interval, Report, Row
 
 # Okabe and Ito's palette: tells apart under the common forms of color blindness; markers say it once more.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
 
 
-def pass_at_1_against_lag(comparison: Comparison, path: Path) -> None:
+def pass_at_1_against_lag(report: Report, path: Path) -> None:
     """Write the picture to `path` (PNG): constant lags on a log2(1 + lag) axis, other schedules beside them by name.
 
     Without mismatch, where a suite has several.
     """
-    shown = min((row.mismatch for row in comparison.rows), key=lambda name: (name != NO_MISMATCH, name), default="")
-    rows = [row for row in comparison.rows if row.mismatch == shown]
-    lags = sorted({lag for row in rows if (lag := constant_lag(row.lag)) is not None})
-    others = sorted({row.lag for row in rows if constant_lag(row.lag) is None})
+    shown = min((row.mismatch for row in report.rows), key=lambda name: (name != NO_MISMATCH, name), default="")
+    rows = [row for row in report.rows if row.mismatch == shown]
+    lags = sorted({row.constant_lag for row in rows if row.constant_lag is not None})
+    others = sorted({row.lag for row in rows if row.constant_lag is None})
     shares = [max(len(lags), 3), len(others)] if others else [1]
     figure, panels = plt.subplots(
         1, len(shares), figsize=(7.2 + 0.6 * len(others), 4.2), dpi=150, sharey=True, squeeze=False,
@@ -36,7 +36,7 @@ def pass_at_1_against_lag(comparison: Comparison, path: Path) -> None:
     names = sorted({row.objective for row in rows})
     for i, name in enumerate(names):
         mine = [row for row in rows if row.objective == name and row.seeds]
-        constant = [(np.log2(1 + lag), row) for row in mine if (lag := constant_lag(row.lag)) is not None]
+        constant = [(np.log2(1 + row.constant_lag), row) for row in mine if row.constant_lag is not None]
         _points(panels[0, 0], name, constant, i, "-")
         if others:
             named = [(others.index(row.lag), row) for row in mine if row.lag in others]
@@ -44,8 +44,8 @@ def pass_at_1_against_lag(comparison: Comparison, path: Path) -> None:
     for axes in panels[0]:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="0.9")
-    if comparison.base_scores:
-        _mark_base(panels[0], comparison.base_scores["pass@1"].mean)
+    if report.base:
+        _mark_base(panels[0], report.base["pass@1"].mean)
     axes = panels[0, 0]
     axes.set_xticks([np.log2(1 + lag) for lag in lags], [str(lag) for lag in lags])
     axes.set_xlabel("constant lag (optimizer updates)")
@@ -56,7 +56,7 @@ def pass_at_1_against_lag(comparison: Comparison, path: Path) -> None:
         panels[0, 1].set_xlabel("other schedules")
     if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside upper center", ncols=min(len(names), 5), frameon=False, fontsize=8.5)
-    if not comparison.valid:
+    if not report.valid:
         figure.suptitle("NOT VALID: a gate has failed", color="#D55E00")
     figure.savefig(path, format="png", metadata={"Software": None})
     plt.close(figure)
@@ -76,7 +76,14 @@ def _points(axes: plt.Axes, name: str, points: Sequence[tuple[float, Row]], i: i
         return
     scores = [row.scores["pass@1"] for _, row in points]
     x = [place + (0.03 if line == "-" else 0.1) * (i - 2) for place, _ in points]
-    reach = np.nan_to_num([(e.mean - e.low, e.high - e.mean) for e in scores]).T  # [2, N], down and up
+    reach = np.array([_reach(score) for score in scores]).T  # [2, N], down and up
     axes.errorbar(x, [estimate.mean for estimate in scores], yerr=reach, label=name or None, linestyle=line,
                   color=COLORS[i % len(COLORS)], marker=MARKERS[i % len(MARKERS)], markersize=5, linewidth=1.6,
                   elinewidth=1, capsize=2)  # fmt: skip
+
+
+def _reach(score: Interval) -> tuple[float, float]:
+    """Of an error bar, down and up; none without an interval."""
+    if score.low is None or score.high is None:
+        return 0.0, 0.0
+    return score.mean - score.low, score.high - score.mean

@@ -1,7 +1,7 @@
 """The report as a document: what `report.json` holds, and what every other form of a report is made from.
 
-Frozen values without behavior. Scores, shares and retained gains are fractions; lags are in optimizer updates; a number is
-None where nothing can be said, so that the document is plain JSON. `lagbench report --schema` prints its JSON schema.
+Frozen values without behavior. Scores, shares and retained gains are fractions; lags are in optimizer updates; a number
+is None where nothing can be said, so that the document is plain JSON: `lagbench report --schema` prints its schema.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-FORMAT = "lagbench-report@1"
+Format = Literal["lagbench-report@1"]
+State = Literal["finished", "failed", "unfinished", "missing"]
 
 
 class Part(BaseModel):
@@ -36,12 +37,12 @@ class Difference(Part):
     """Paired t test, two-sided; None with fewer than three seeds."""
     p_exact: float | None
     """An exact test on the same seeds; None where so few seeds could not reach 0.05 whatever they measured."""
-    exact: Literal["", "sign flips", "label permutation"]
-    """Which exact test it is."""
+    exact: str
+    """Which exact test it is: sign flips, label permutation, or empty."""
     p_adjusted: float | None
     """`p` by Holm's method over the whole family."""
     significant: bool | None
-    """Whether `p_adjusted` is below the family's level; None where no claim is made."""
+    """Whether `p_adjusted` is at most the family's level; None where no claim is made."""
 
 
 class Collapse(Part):
@@ -147,6 +148,7 @@ class Standing(Part):
     largest_lag: Interval | None
     """Up to it at most a tenth of the objective's own gain at lag 0 is lost."""
     gain_at_lag_0: Interval | None
+    """Retained gain at lag 0: in units of the reference's."""
     iqm: Interval | None
     """Interquartile mean of pass@1 over evaluation tasks and schedules, over seeds."""
     optimality_gap: float | None
@@ -211,7 +213,7 @@ class Cell(Part):
     lag: str
     mismatch: str
     seed: int
-    state: Literal["finished", "failed", "unfinished", "missing"]
+    state: State
     pass_at_1: float | None
     reason: str
     id: str
@@ -260,14 +262,14 @@ class Family(Part):
 
 
 class Power(Part):
-    """What the suite can find with its seeds."""
+    """What the suite can find with the seeds that it plans."""
 
     seeds: int
     sd: float
     """Of paired differences in pass@1 over seeds, pooled."""
-    detectable: float
-    """Difference in pass@1 that one test finds four times out of five."""
-    detectable_in_family: float
+    detectable: float | None
+    """Difference in pass@1 that one test finds four times out of five; None with too few seeds to claim anything."""
+    detectable_in_family: float | None
     """The same at the level of Holm's first step."""
     seeds_for: dict[str, int | None]
     """Seeds that it would take to find differences of 0.01, 0.02, 0.05 in one test; None: more than a thousand."""
@@ -297,10 +299,32 @@ class Source(Part):
     """What was not, and why."""
 
 
+class Entry(Part):
+    """A line of a leaderboard as it once was."""
+
+    objective: str
+    mismatch: str
+    place: int | None
+    best_rank: int
+    worst_rank: int
+    tolerance: Interval | None
+
+
+class Moment(Part):
+    """A leaderboard as it once was."""
+
+    date: str
+    """On which it was made, year-month-day."""
+    suite_digest: str
+    sources: dict[str, str]
+    """Digests of the results folders' manifests, by name."""
+    entries: tuple[Entry, ...]
+
+
 class Report(Part):
     """Everything that a report says."""
 
-    format: Literal["lagbench-report@1"] = FORMAT
+    format: Format = "lagbench-report@1"
     name: str
     suite_digest: str
     """Of everything that its cells share; reports of different digests are not comparable."""
@@ -331,5 +355,7 @@ class Report(Part):
     evaluations: tuple[Evaluation, ...]
     cells: tuple[Cell, ...]
     samples: tuple[Sample, ...]
+    history: tuple[Moment, ...] = ()
+    """Of a leaderboard, this one the last; a report has none."""
     notes: tuple[str, ...]
     """What a reader has to know to read the tables."""

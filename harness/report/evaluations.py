@@ -1,25 +1,22 @@
-"""Every evaluation of every cell, by version and exam, as one table: what learning curves are drawn from."""
+"""Every evaluation of every cell, by version and exam, as one table."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from .. import store
-
-AXES = ("objective", "lag", "mismatch", "seed")
+from .results import Axes, Cell
 
 
-def evaluations(folder: Path) -> Iterator[dict[str, Any]]:
-    """One flat record for each finished cell, version and exam of a results folder; the base model has no objective."""
-    for path in sorted(folder.glob(f"*/{store.RESULT}")):
-        run = store.read_json(path.with_name(store.RUN))
-        for found in store.read_json(path)["evaluations"]:
+def evaluations(cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
+    """One flat record for each finished cell, version and exam; the base model has no objective."""
+    for cell in cells:
+        for found in cell.evaluations:
             facts = {key: value for key, value in found.items() if not isinstance(value, dict)}
-            yield {axis: run[axis] for axis in AXES} | facts | _columns(found["scores"])
+            yield asdict(cell.axes) | facts | _columns(found["scores"])
 
 
 def _columns(scores: dict[str, dict[str, float]]) -> dict[str, float]:
@@ -30,11 +27,11 @@ def _columns(scores: dict[str, dict[str, float]]) -> dict[str, float]:
     return found
 
 
-def to_csv(folder: Path) -> str:
-    rows = list(evaluations(folder))
+def to_csv(cells: Sequence[Cell]) -> str:
+    rows = list(evaluations(cells))
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns or AXES, lineterminator="\n")
+    writer = csv.DictWriter(text, columns or list(Axes.__annotations__), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

@@ -14,7 +14,7 @@ from rich import box
 from rich.table import Table
 
 from .. import store
-from ..evaluate.intervals import Estimate, mean_interval
+from ..statistics.intervals import Estimate, mean_interval
 
 
 @dataclass(frozen=True)

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
-from .. import store
 from ..gate import DETERMINISM, PARITY, Gate
-from ..lag import LagPlan
-from ..lag.trace import read_trace
-from ..types import InputError
+from ..store import CHECKSUMS
+from .evidence import Evidence
+from .results import Cell, Results
 
 
-def gates(folder: Path) -> tuple[Gate, ...]:
-    """The gates of a results folder: the suite's own proofs, then what the files of its finished cells show."""
-    missing = "lagbench run has not come to it; the same command goes on"
-    proofs = {name: Gate(name, None, missing) for name in (PARITY, DETERMINISM)}
-    try:
-        written = (store.read_json(folder / store.GATES) or {"gates": []})["gates"]
-        proofs |= {gate["name"]: Gate(**gate) for gate in written}
-    except (KeyError, TypeError):
-        proofs[PARITY] = Gate(PARITY, False, f"{folder / store.GATES} is damaged; delete it and run the suite again")
-    runs = {path.parent: store.read_json(path.parent / store.RUN) for path in folder.glob(f"*/{store.RESULT}")}
-    cells = sorted(cell for cell, run in runs.items() if run and run.get("objective") and run.get("updates"))
-    return (*proofs.values(), *(_judged(name, cells) for name in CHECKS))
+def gates(results: Results) -> tuple[Gate, ...]:
+    """The suite's own proofs, in every folder, then what the files of its finished cells show."""
+    shown = [(cell, cell.evidence) for cell in results.trained if cell.evidence]
+    named = dict.fromkeys([PARITY, DETERMINISM, *(gate.name for found in results.proofs for gate in found or ())])
+    proofs = [_proof(name, results) for name in named]
+    return (_files(results), *proofs, *(_judged(name, shown) for name in CHECKS))
 
 
-def _judged(name: str, cells: list[Path]) -> Gate:
+def _files(results: Results) -> Gate:
+    """What has been changed is refused before; a run that has not come to its end has no manifest."""
+    without = [name for name, digest in results.checksums.items() if digest is None]
+    if without:
+        return Gate("files", None, f"{without[0]} has no {CHECKSUMS} yet; the same lagbench run goes on")
+    return Gate(
+        "files",
+        True,
+        f"all files are what lagbench run left, by the checksums of {len(results.folders)} folder"
+        + "s" * (len(results.folders) > 1),
+    )
+
+
+def _proof(name: str, results: Results) -> Gate:
+    """Of one folder its own; of several the worst of theirs."""
+    missing = Gate(name, None, "lagbench run has not come to it; the same command goes on")
+    found = [next((gate for gate in proofs or () if gate.name == name), missing) for proofs in results.proofs]
+    worst = min(found, key=lambda gate: (gate.passed is not False, gate.passed is not None))
+    return worst if len(found) == 1 else Gate(name, worst.passed, f"{worst.detail}; in {len(found)} folders")
+
+
+def _judged(name: str, cells: Shown) -> Gate:
     holds, check = CHECKS[name]
     if not cells:
         return Gate(name, None, "no finished cell")
@@ -35,39 +48,25 @@ def _judged(name: str, cells: list[Path]) -> Gate:
     return Gate(name, not problems, f"{problems[0]}{more}" if problems else f"{holds}, {len(cells)} cells")
 
 
-def _lag(cells: list[Path]) -> Iterator[str]:
-    for cell in cells:
-        try:
-            plan, realized = LagPlan.from_json(store.read_json(cell / store.PLAN)), read_trace(cell / store.TRACE)
-        except (InputError, ValueError, KeyError, TypeError) as error:
-            yield f"{cell.name}: {error}"
-            continue
-        digests = {plan.digest, realized.digest, store.read_json(cell / store.RESULT).get("planned_lag_digest")}
-        if len(digests) > 1:
-            yield f"{cell.name}: planned {plan.digest[:12]}, realized {realized.digest[:12]}"
+def _lag(cells: Shown) -> Iterator[str]:
+    return (found.lag for _, found in cells if found.lag)
 
 
-def _prompts(cells: list[Path]) -> Iterator[str]:
-    first: dict[int, tuple[str, list[str]]] = {}
-    for cell in cells:
-        seed = store.read_json(cell / store.RUN)["seed"]
-        consumed = [row.get("prompts") for row in store.read_lines(cell / store.METRICS)]
-        other, expected = first.setdefault(seed, (cell.name, consumed))
-        if consumed != expected or None in consumed:
+def _prompts(cells: Shown) -> Iterator[str]:
+    first: dict[int, tuple[str, str]] = {}
+    for cell, found in cells:
+        other, expected = first.setdefault(cell.axes.seed, (cell.name, found.prompts))
+        if found.prompts != expected or not found.prompts:
             yield f"{cell.name} and {other} trained on different prompts"
 
 
-def _complete(cells: list[Path]) -> Iterator[str]:
-    for cell in cells:
-        run = store.read_json(cell / store.RUN)
-        rows = [line.get("groups", []) for line in store.read_lines(cell / store.TRACE)[1:]]
-        updates, width = run["updates"], run.get("prompts_per_update")
-        if len(rows) != updates or any(len(groups) != width for groups in rows):
-            yield f"{cell.name}: not all of {updates} x {width} groups were trained on"
+def _groups(cells: Shown) -> Iterator[str]:
+    return (found.groups for _, found in cells if found.groups)
 
 
-CHECKS = {
+Shown = Sequence[tuple[Cell, Evidence]]
+CHECKS: dict[str, tuple[str, Callable[[Shown], Iterator[str]]]] = {
     "lag": ("every token was drawn by the planned version", _lag),
     "prompts": ("all cells of a seed consumed the same prompts in the same order", _prompts),
-    "groups": ("no group was dropped", _complete),
+    "groups": ("no group was dropped", _groups),
 }

@@ -1,211 +1,559 @@
-"""The comparison as records, and those as terminal table, Markdown, CSV and JSON."""
+"""The tables of a report: what stands in them, and their forms for terminals, Markdown and CSV files.
+
+Gates stand above everything. A number that there is none of is a dash, and what is missing is told beside it. `*` marks
+a difference from the baseline that is significant after Holm's method over the whole family, and nothing else.
+"""
 
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
-import math
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rich import box
-from rich.console import JustifyMethod
-from rich.table import Table
+from rich.console import RenderableType
+from rich.text import Text
 
 from ..config import NO_MISMATCH
-from ..evaluate.collapse import Collapse
-from ..evaluate.intervals import Estimate
-from ..types import Conventions
-from .comparison import Comparison, Row, constant_lag
+from . import grid
+from .document import Cell, Cost, Difference, Entry, Gate, Interval, Pair, Report, Row, Standing
+from .grid import DASH, NOTHING, Column, Grid
+from .page.text import count, duration
+from .remarks import told
 
-TEXT_COLUMNS = ("objective", "mismatch", "reads", "note")
-
-
-def records(comparison: Comparison) -> list[dict[str, Any]]:
-    """One flat record a row, numbers as numbers, None where there is none."""
-    return [_record(row, comparison) for row in comparison.rows]
-
-
-def _record(row: Row, comparison: Comparison) -> dict[str, Any]:
-    lag, last = constant_lag(row.lag), _largest(comparison)
-    pass_at_1, pass_at_last = row.scores.get("pass@1"), row.scores.get(last)
-    base = comparison.base_scores.get("pass@1")
-    return {
-        "objective": row.objective,
-        "lag": row.lag if lag is None else lag,
-        "schedule": row.lag,
-        "mismatch": row.mismatch,
-        "lag_mean": row.realized_lag[0] if row.realized_lag else None,
-        "lag_max": row.realized_lag[1] if row.realized_lag else None,
-        "seeds": row.seeds,
-        "pass@1": pass_at_1.mean if pass_at_1 else None,
-        **_bounds("", pass_at_1),
-        "interval_over": row.interval_over,
-        last: pass_at_last.mean if pass_at_last else None,
-        **_bounds(f"{last}_", pass_at_last),
-        "base": base.mean if base else None,
-        "change_from_lag_0": row.change_from_lag_0.mean if row.change_from_lag_0 else None,
-        **_bounds("change_", row.change_from_lag_0),
-        "collapsed": row.collapsed,
-        "collapsed_seeds": len(row.collapses),
-        "collapses": [{"seed": seed} | dataclasses.asdict(found) for seed, found in row.collapses.items()],
-        "failed": row.failed,
-        "unfinished": row.unfinished,
-        "behavior_fields": list(row.behavior_fields),
-        "reasons": list(row.reasons),
-        **row.conventions,
-        **{f"paper_{key}": value for key, value in row.paper.items()},
-        "gates": _gates(comparison),
-    }
+MOST_LINES = 60  # of the matrix in a terminal; a longer one is shown by objective and lag
+MOST_NOTES = 40  # in a terminal
+MOST_DATES = 6  # of a leaderboard's history
+SIGNIFICANT = "*"
+Key = tuple[str, str]  # objective, mismatch
 
 
-def _gates(comparison: Comparison) -> str:
-    if not comparison.valid:
+# ---- numbers as texts
+
+
+def number(value: float | None, digits: int = 3, sign: str = "") -> str:
+    """With so many digits behind the point, and no sign of a zero but `sign`; a dash for None."""
+    return NOTHING if value is None else f"{round(value, digits) + 0.0:{sign}.{digits}f}"
+
+
+def half_width(interval: Interval) -> float | None:
+    """The longer side of an interval, so that it never looks narrower than it is; None where there is none."""
+    if interval.low is None or interval.high is None:
+        return None
+    return max(interval.high - interval.mean, interval.mean - interval.low)
+
+
+def estimate(interval: Interval | None, digits: int = 3, sign: str = "", scale: float = 1.0) -> str:
+    """0.513 ±0.006; the mean alone where it has no interval."""
+    if interval is None:
+        return NOTHING
+    half = half_width(interval)
+    mean = number(interval.mean * scale, digits, sign)
+    return mean if half is None else f"{mean} ±{number(half * scale, digits)}"
+
+
+def bounds(interval: Interval | None, digits: int = 3) -> str:
+    """0.507–0.519."""
+    if interval is None or interval.low is None or interval.high is None:
+        return NOTHING
+    return f"{number(interval.low, digits)}{DASH}{number(interval.high, digits)}"
+
+
+def mark(difference: Difference | None, report: Report) -> str:
+    """The mark of significance, or nothing; nothing anywhere where the family makes no claim."""
+    return SIGNIFICANT if report.family.claims and difference and difference.significant else ""
+
+
+def lag_text(lag: str, constant: int | None) -> str:
+    return lag if constant is None else str(constant)
+
+
+def place(standing: Standing | Entry) -> str:
+    """2 (1–3): the place, and in parentheses the ranks that the differences leave open."""
+    if standing.place is None:
+        return NOTHING
+    ranks = "" if standing.best_rank == standing.worst_rank else f" ({standing.best_rank}{DASH}{standing.worst_rank})"
+    return f"{standing.place}{ranks}"
+
+
+def lag_range(interval: Interval | None) -> str:
+    """16 (4–64)."""
+    if interval is None:
+        return NOTHING
+    ends = (
+        "" if interval.low is None or interval.high is None else f" ({_lag(interval.low)}{DASH}{_lag(interval.high)})"
+    )
+    return f"{_lag(interval.mean)}{ends}"
+
+
+def _lag(updates: float) -> str:
+    return f"{updates:.0f}" if updates >= 100 else f"{round(updates, 1):g}"
+
+
+# ---- what every form begins and ends with
+
+
+def gate_line(gate: Gate) -> str:
+    return f"{'not run' if gate.passed is None else 'ok' if gate.passed else 'FAILED'}: {gate.name}: {gate.detail}"
+
+
+def gates_in_a_word(report: Report) -> str:
+    """ok, not all run, or FAILED."""
+    if not report.valid:
         return "FAILED"
-    return "ok" if all(gate.passed for gate in comparison.gates) else "not all run"
+    return "ok" if report.gates and all(gate.passed for gate in report.gates) else "not all run"
 
 
-def _bounds(prefix: str, estimate: Estimate | None) -> dict[str, float | None]:
-    if estimate is None or math.isnan(estimate.low):
-        return {f"{prefix}low": None, f"{prefix}high": None}
-    return {f"{prefix}low": estimate.low, f"{prefix}high": estimate.high}
+NO_GATES = "not run: no gate has been looked at"
+NOT_VALID = "NOT VALID: a gate has failed. The numbers below mean nothing until it passes."
 
 
-def _largest(comparison: Comparison) -> str:
+def sentences(report: Report) -> list[str]:
+    """The notes, and what the parts of the document say of themselves where the notes do not."""
+    texts = [report.family.text, *(part.text for part in (report.power, report.search) if part)]
+    exam = [f"Scores are on {report.exam}."] if report.exam else []
+    ends = ["± is the longer side of a 95 % interval; the CSV files hold both ends."]
+    told_already = "\n".join(report.notes)
+    untold = [text for text in [*_reasons(report), *texts, *ends] if text and text not in told_already]
+    return [*exam, *report.notes, *untold, *_origin(report)]
+
+
+def _origin(report: Report) -> list[str]:
+    """What was compared, and from where; what of a folder was refused."""
+    folders = [f"{source.name} ({source.cells} cells)" for source in report.sources]
+    remarks = [f"{source.name}: {source.remark}" for source in report.sources if source.remark]
+    made = f"Suite {report.suite_digest[:16]}, LagBench {report.version}"
+    return [f"{made}{'; results: ' if folders else ''}{', '.join(folders)}.", *remarks]
+
+
+def _reasons(report: Report) -> list[str]:
+    """Why seeds failed, by row."""
+    return [f"{where(row)}: {reason}" for row in report.rows for reason in row.reasons]
+
+
+def where(row: Row) -> str:
+    return f"{row.objective} at {row.lag}" + ("" if row.mismatch == NO_MISMATCH else f" under {row.mismatch}")
+
+
+# ---- grids
+
+
+def objectives(report: Report) -> list[Key]:
+    """Objectives under each mismatch, in the order of the leaderboard."""
+    parts: tuple[Standing | Row, ...] = (*report.standings, *report.rows)
+    return list(dict.fromkeys((part.objective, part.mismatch) for part in parts))
+
+
+def rows_by_place(report: Report) -> dict[tuple[str, str, str], Row]:
+    """By objective, mismatch and lag."""
+    return {(row.objective, row.mismatch, row.lag): row for row in report.rows}
+
+
+def _keys(report: Report) -> tuple[Column, ...]:
+    """The columns that say whose line it is: one for the mismatch only where there is one."""
+    several = any(mismatch != NO_MISMATCH for _, mismatch in objectives(report))
+    mismatch = (Column("mismatch", "left", key=True),) if several else ()
+    return (Column("objective", "left", key=True), *mismatch)
+
+
+def _named(report: Report, key: Key) -> tuple[str, ...]:
+    return key[: len(_keys(report))]
+
+
+def leaderboard(report: Report) -> Grid:
+    """One line a standing: place and ranks, lag tolerance, largest lag, gain at lag 0, collapses, what is read."""
+    tuned = [Column("tuned learning rate"), Column("tuned tolerance"), Column("tuned largest lag", drop=1)]
+    columns = (
+        Column("place", "left", key=True),
+        *_keys(report),
+        *(Column(name) for name in ("lag tolerance", "largest lag", "gain at lag 0", "collapsed")),
+        Column("reads", "left", drop=2, wraps=True),
+        *(tuned if report.search else ()),
+    )
+    rows = tuple(
+        (
+            place(standing),
+            *_named(report, (standing.objective, standing.mismatch)),
+            estimate(standing.tolerance, 2),
+            lag_range(standing.largest_lag),
+            estimate(standing.gain_at_lag_0, 2),
+            f"{standing.collapsed}/{standing.runs}",
+            ", ".join(name.removesuffix("_logprobs") for name in standing.reads) or "none",
+            *(_tuned(standing) if report.search else ()),
+        )
+        for standing in report.standings
+    )
+    return Grid(f"{report.name}: objectives by lag tolerance{_invalid(report)}", columns, rows)
+
+
+def _tuned(standing: Standing) -> tuple[str, str, str]:
+    if standing.tuned is None:
+        return NOTHING, NOTHING, NOTHING
+    found = standing.tuned
+    return f"{found.learning_rate:g}", estimate(found.tolerance, 2), lag_range(found.largest_lag)
+
+
+def _invalid(report: Report) -> str:
+    return "" if report.valid else " (NOT VALID)"
+
+
+def by_schedule(report: Report, digits: int = 3, scale: float = 1.0, intervals: bool = True) -> Grid:
+    """pass@1 of every objective under every schedule, with its mark; a dash where there is no score."""
+    found = rows_by_place(report)
+    titles = {row.lag: lag_text(row.lag, row.constant_lag) for row in report.rows}
+    columns = (*_keys(report), *(Column(titles.get(lag, lag), "left") for lag in report.schedules))
+    rows = tuple(
+        (
+            *_named(report, key),
+            *(_score(found.get((*key, lag)), report, digits, scale, intervals) for lag in report.schedules),
+        )
+        for key in objectives(report)
+    )
+    return Grid(f"{report.name}: held-out pass@1 by objective and lag{_invalid(report)}", columns, rows)
+
+
+def _score(row: Row | None, report: Report, digits: int, scale: float, intervals: bool) -> str:
+    if row is None or "pass@1" not in row.scores:
+        return NOTHING
+    score = row.scores["pass@1"]
+    text = estimate(score, digits, scale=scale) if intervals else number(score.mean * scale, digits)
+    return text + mark(row.against_baseline, report)
+
+
+def by_schedule_tuned(report: Report) -> Grid:
+    """pass@1 of every objective under every schedule, each at the learning rate that the search found for it."""
+    titles = {row.lag: lag_text(row.lag, row.constant_lag) for row in report.rows}
+    tuned = [(standing, standing.tuned) for standing in report.standings if standing.tuned]
+    lags = [lag for lag in report.schedules if any(lag in found.scores for _, found in tuned)]
+    columns = (*_keys(report), Column("learning rate"), *(Column(titles.get(lag, lag), "left") for lag in lags))
+    rows = tuple(
+        (
+            *_named(report, (standing.objective, standing.mismatch)),
+            f"{found.learning_rate:g}",
+            *(estimate(found.scores.get(lag)) for lag in lags),
+        )
+        for standing, found in tuned
+    )
+    return Grid(f"{report.name}: held-out pass@1 at the learning rates found{_invalid(report)}", columns, rows)
+
+
+def aggregates(report: Report) -> Grid:
+    """One line a standing: scores over tasks and schedules, when runs collapsed, what they cost, hyperparameters."""
+    heads = ("IQM", "optimality gap", "collapse rate", "half collapsed by", "generated", "trained", "time", "updates/s")
+    columns = (*_keys(report), *(Column(name) for name in heads), Column("hyperparameters", "left", wraps=True))
+    rows = tuple(
+        (
+            *_named(report, (standing.objective, standing.mismatch)),
+            estimate(standing.iqm),
+            number(standing.optimality_gap),
+            bounds(standing.collapse_rate, 2),
+            NOTHING if standing.median_collapse is None else f"update {standing.median_collapse}",
+            *_cost(standing.cost),
+            ", ".join(f"{name}={value}" for name, value in standing.hyperparameters.items()) or "none",
+        )
+        for standing in report.standings
+    )
+    return Grid(f"{report.name}: aggregates and cost{_invalid(report)}", columns, rows)
+
+
+def _cost(cost: Cost) -> tuple[str, str, str, str]:
+    return (
+        count(cost.tokens_generated),
+        count(cost.tokens_trained),
+        duration(cost.seconds),
+        number(cost.updates_per_second, 2),
+    )
+
+
+def history(report: Report) -> Grid:
+    """Places, the ranks that were open and lag tolerances of a leaderboard at its last dates, the newest first."""
+    moments = report.history[: -MOST_DATES - 1 : -1]
+    entries = [{(entry.objective, entry.mismatch): entry for entry in moment.entries} for moment in moments]
+    keys = list(dict.fromkeys(key for known in entries for key in known))
+    rows = tuple(
+        (*_named(report, key), *(_entry(known[key]) if key in known else NOTHING for known in entries)) for key in keys
+    )
+    return Grid("History", (*_keys(report), *(Column(moment.date, "left") for moment in moments)), rows)
+
+
+def _entry(entry: Entry) -> str:
+    return f"{place(entry)}: {number(entry.tolerance.mean if entry.tolerance else None, 2)}"
+
+
+def matrix(report: Report) -> Grid:
+    """One line for each objective and schedule, with everything that is said of it."""
+    last = largest_pass_at_k(report)
+    columns = (
+        *_keys(report),
+        Column("lag", "left", key=True),
+        Column("mean lag", drop=3),
+        Column("pass@1"),
+        Column("95 % CI"),
+        *((Column(last, drop=4),) if last != "pass@1" else ()),
+        Column("retained", drop=2),
+        Column("vs baseline", "left"),
+        Column("vs lag 0", drop=5),
+        Column("seeds"),
+        Column("note", "left", wraps=True),
+    )
+    rows = tuple(_line(row, report, last) for row in report.rows)
+    several_lags = len({row.lag for row in report.rows}) > 1
+    begins = [i for i, row in enumerate(report.rows) if i and row.objective != report.rows[i - 1].objective]
+    found = Grid(
+        title=f"{report.name}: held-out pass@1{_invalid(report)}",
+        columns=columns,
+        rows=rows,
+        red=frozenset(i for i, row in enumerate(report.rows) if is_collapsed(row)),
+        sections=frozenset(begins if several_lags else ()),
+    )
+    return grid.without_empty_columns(found)
+
+
+def is_collapsed(row: Row) -> bool:
+    """At least half of the seeds that came to an end have collapsed."""
+    return bool(row.collapses) and 2 * len(row.collapses) >= len(row.seeds)
+
+
+def _line(row: Row, report: Report, last: str) -> tuple[str, ...]:
+    score, against = row.scores.get("pass@1"), row.against_baseline
+    is_baseline = row.objective == report.family.baseline
+    return (
+        *_named(report, (row.objective, row.mismatch)),
+        lag_text(row.lag, row.constant_lag),
+        number(row.lag_mean, 1),
+        number(score.mean if score else None),
+        bounds(score),
+        *((number(row.scores[last].mean if last in row.scores else None),) if last != "pass@1" else ()),
+        estimate(row.retained, 2),
+        "" if is_baseline else estimate(against.value if against else None, sign="+") + mark(against, report),
+        estimate(row.change_from_lag_0, sign="+"),
+        str(len(row.seeds)),
+        what_happened(row),
+    )
+
+
+def what_happened(row: Row) -> str:
+    """Collapses, and cells without a score, counted; the notes give the reasons."""
+    remarks = [f"collapsed {len(row.collapses)}/{len(row.seeds)}"] if row.collapses else []
+    counts = ((row.failed, "failed"), (row.unfinished, "unfinished"), (row.missing, "missing"))
+    return ", ".join([*remarks, *(f"{many} {what}" for many, what in counts if many)])
+
+
+def largest_pass_at_k(report: Report) -> str:
     """The pass@k of the largest k that anything was scored with."""
-    everything = [comparison.base_scores, *(row.scores for row in comparison.rows)]
-    scored = {metric for scores in everything for metric in scores if metric.startswith("pass@")}
+    metrics = {metric for scores in (report.base, *(row.scores for row in report.rows)) for metric in scores}
+    scored = [metric for metric in metrics if re.fullmatch(r"pass@\d+", metric)]
     return max(scored, key=lambda metric: int(metric.partition("@")[2]), default="pass@1")
 
 
-def to_json(comparison: Comparison) -> dict[str, Any]:
-    base = {metric: {"mean": e.mean, "low": e.low, "high": e.high} for metric, e in comparison.base_scores.items()}
-    gates = [dataclasses.asdict(gate) for gate in comparison.gates]
-    return {"suite": comparison.name, "gates": gates, "base": base, "cells": records(comparison)}
+# ---- terminals and Markdown
 
 
-def to_csv(comparison: Comparison) -> str:
-    rows = records(comparison)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else ["objective"], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({key: "; ".join(map(_plain, v)) if isinstance(v, list) else v for key, v in row.items()})
-    return text.getvalue()
+def to_terminal(report: Report, width: int = 120) -> list[RenderableType]:
+    """Gates, leaderboard, matrix and notes, for a console of that width.
+
+    A matrix of more than `MOST_LINES` lines gives way to pass@1 by objective and lag, and of more than `MOST_NOTES`
+    notes the first are shown; both say where the rest is.
+    """
+    shown: list[RenderableType] = [_gate_text(gate) for gate in report.gates] or [Text(NO_GATES)]
+    shown += [] if report.valid else [Text(NOT_VALID, style="bold red")]
+    long = len(report.rows) > MOST_LINES
+    for table in (leaderboard(report), by_schedule(report, intervals=False) if long else matrix(report)):
+        shown += [Text(), *grid.to_terminal(table, width)] if table.rows else []
+    if long:
+        shown.append(Text(f"All {len(report.rows)} lines with intervals are in the report's files.", style="dim"))
+    notes = [grid.in_one_line(note) for note in sentences(report)]
+    shown += [Text(), *map(Text, notes[:MOST_NOTES])]
+    if len(notes) > MOST_NOTES:
+        shown.append(Text(f"{len(notes) - MOST_NOTES} more notes are in the report's files.", style="dim"))
+    return shown
 
 
-def _plain(value: Any) -> str:
-    """An item of a list in a cell of a CSV file."""
-    return " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+def _gate_text(gate: Gate) -> Text:
+    style = "yellow" if gate.passed is None else "" if gate.passed else "bold red"
+    return Text(grid.in_one_line(gate_line(gate)), style=style)
 
 
-def _lines(comparison: Comparison) -> list[dict[str, str]]:
-    """The printed lines by column; a column for the mismatch only where there is one."""
-    lines = [_texts(row, _largest(comparison)) for row in comparison.rows]
-    if {row.mismatch for row in comparison.rows} == {NO_MISMATCH}:
-        return [{column: text for column, text in line.items() if column != "mismatch"} for line in lines]
-    return lines
+def to_markdown(report: Report) -> str:
+    """Gates, leaderboard, pass@1 by objective and lag, aggregates and cost, the whole matrix, history, notes."""
+    parts: dict[str, Grid | None] = {
+        "Leaderboard": leaderboard(report),
+        "pass@1 by objective and lag": by_schedule(report),
+        "pass@1 at the learning rates found": by_schedule_tuned(report),
+        "Aggregates and cost": aggregates(report),
+        "All rows": matrix(report),
+        "History: place and lag tolerance": history(report) if len(report.history) > 1 else None,
+    }
+    gates = list(map(gate_line, report.gates)) or [NO_GATES]
+    lines = [
+        f"# {grid.markdown_text(report.name)}{_invalid(report)}",
+        "",
+        "## Validity gates",
+        "",
+        *grid.markdown_list(gates),
+        "",
+    ]
+    lines += [] if report.valid else [f"**{NOT_VALID}**", ""]
+    for title, table in parts.items():
+        lines += [f"## {title}", "", *grid.to_markdown(table), ""] if table and table.rows else []
+    return "\n".join([*lines, "## Notes", "", *grid.markdown_list(sentences(report))]) + "\n"
 
 
-def _texts(row: Row, last: str) -> dict[str, str]:
-    """The cells of one printed line by column, in order."""
-    pass_at_1, lag = row.scores.get("pass@1"), constant_lag(row.lag)
-    known = pass_at_1 is not None and not math.isnan(pass_at_1.low)
-    counts = ((row.failed, "failed"), (row.unfinished, "unfinished"))
-    remarks = [f"collapsed {len(row.collapses)}/{row.seeds + row.failed}"] if row.collapses else []
-    remarks += [f"{count} {what}" for count, what in counts if count]
+def _heading(report: Report) -> str:
+    return grid.markdown_text(report.name).replace("#", r"\#") + _invalid(report)
+
+
+# ---- CSV files
+
+
+def csv_files(report: Report) -> dict[str, str]:
+    """The content of the CSV files beside that of the rows by their names: standings, their differences, the manifest.
+
+    Those that would hold no line are left out.
+    """
+    found = {
+        "leaderboard.csv": standings_csv(report),
+        "pairs.csv": pairs_csv(report),
+        "cells.csv": cells_csv(report),
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def to_csv(report: Report) -> str:
+    """One line a row of the matrix: numbers as numbers, empty where there is none, `pass@1_seed0` of every seed."""
+    tuned = {(standing.objective, standing.mismatch): standing.tuned for standing in report.standings}
+    records = []
+    for row in report.rows:
+        found = tuned.get((row.objective, row.mismatch))
+        at_best = {"tuned_learning_rate": found.learning_rate} if found else {}
+        records.append(
+            _row_record(row, report) | at_best | _interval("tuned_pass@1", found.scores.get(row.lag) if found else None)
+        )
+    return _csv(records, report)
+
+
+def _row_record(row: Row, report: Report) -> dict[str, Any]:
+    last = largest_pass_at_k(report)
+    metrics = dict.fromkeys(["pass@1", last, *row.scores])
     return {
         "objective": row.objective,
-        "lag": row.lag if lag is None else str(lag),
+        "lag": row.lag,
+        "constant_lag": row.constant_lag,
         "mismatch": row.mismatch,
-        "mean lag": f"{row.realized_lag[0]:.1f}" if row.realized_lag else "",
-        "pass@1": f"{pass_at_1.mean:.3f}" if pass_at_1 else "",
-        "95 % CI": f"{pass_at_1.low:.3f}-{pass_at_1.high:.3f}" if pass_at_1 and known else "",
-        last: f"{row.scores[last].mean:.3f}" if last in row.scores else "",
-        "seeds": str(row.seeds),
-        "vs lag 0": f"{row.change_from_lag_0.mean:+.3f}" if row.change_from_lag_0 else "",
-        "reads": ", ".join(name.removesuffix("_logprobs") for name in row.behavior_fields) or "none",
-        "note": ", ".join(remarks),
+        "lag_mean": row.lag_mean,
+        "lag_max": row.lag_max,
+        "seeds": len(row.seeds),
+        "failed": row.failed,
+        "unfinished": row.unfinished,
+        "missing": row.missing,
+        **{column: value for metric in metrics for column, value in _interval(metric, row.scores.get(metric)).items()},
+        "interval_over": row.interval_over if row.seeds else None,
+        **{f"pass@1_seed{seed}": score for seed, score in row.by_seed.items()},
+        **_interval("retained", row.retained),
+        **_interval("change_from_lag_0", row.change_from_lag_0),
+        **_difference("against_baseline", row.against_baseline),
+        "collapsed": len(row.collapses),
+        **_interval("collapse_rate", row.collapse_rate),
+        "collapses": "; ".join(f"seed {found.seed} {told(found)}" for found in row.collapses),
+        **row.cost.model_dump(),
+        **row.diagnostics,
+        "reasons": "; ".join(row.reasons),
     }
 
 
-def notes(comparison: Comparison) -> list[str]:
-    """What a reader has to know to read the table, and why cells failed."""
-    base = comparison.base_scores.get("pass@1")
-    over = sorted({row.interval_over for row in comparison.rows if row.seeds})
-    lines = [
-        f"Held-out pass@1 of the base model: {base.mean:.3f} (95 % CI over problems {base.low:.3f}-{base.high:.3f})."
-        if base
-        else f"The base model has not been evaluated: {comparison.base_failure or 'run the suite again, it goes on'}."
-    ]
-    if comparison.exam:
-        lines.append(f"Scores are on {comparison.exam}.")
-    if "problems" in over:
-        lines.append("One seed: intervals over problems, which say nothing about other seeds.")
-    if "seeds" in over:
-        lines.append("Several seeds: Student t intervals over seeds, on this fixed set of held-out problems.")
-    lines += ["Lag in optimizer updates; mean lag over the tokens trained on.", *conventions(comparison)]
-    for row in comparison.rows:
-        where = f"{row.objective} at {row.lag}"
-        if row.collapses:
-            seeds = "; ".join(f"seed {seed} {told(found)}" for seed, found in row.collapses.items())
-            lines.append(f"{where} collapsed: {seeds}")
-        lines += [f"{where}: {reason}" for reason in row.reasons]
-    return lines
+def standings_csv(report: Report) -> str:
+    """One line a standing, its performance profile among them."""
+    return _csv([_standing_record(standing, report) for standing in report.standings], report)
 
 
-def told(collapse: Collapse) -> str:
-    """A collapse in words."""
-    if collapse.value is None or collapse.limit is None:
-        return f"{collapse.reason} at update {collapse.update}"
-    return f"{collapse.reason} {collapse.value:.3g}, limit {collapse.limit:.3g}, at update {collapse.update}"
+def _standing_record(standing: Standing, report: Report) -> dict[str, Any]:
+    tuned = standing.tuned
+    profile = dict(zip(report.thresholds, standing.profile, strict=False))
+    return {
+        "place": standing.place,
+        "best_rank": standing.best_rank,
+        "worst_rank": standing.worst_rank,
+        "objective": standing.objective,
+        "mismatch": standing.mismatch,
+        **_interval("tolerance", standing.tolerance),
+        **_interval("largest_lag", standing.largest_lag),
+        **_interval("gain_at_lag_0", standing.gain_at_lag_0),
+        **_interval("iqm", standing.iqm),
+        "optimality_gap": standing.optimality_gap,
+        "collapsed": standing.collapsed,
+        "runs": standing.runs,
+        **_interval("collapse_rate", standing.collapse_rate),
+        "median_collapse": standing.median_collapse,
+        **standing.cost.model_dump(),
+        "tuned_learning_rate": tuned.learning_rate if tuned else None,
+        **_interval("tuned_tolerance", tuned.tolerance if tuned else None),
+        **_interval("tuned_largest_lag", tuned.largest_lag if tuned else None),
+        "reads": " ".join(standing.reads),
+        **standing.conventions,
+        **{f"paper_{name}": value for name, value in standing.paper.items()},
+        "hyperparameters": json.dumps(standing.hyperparameters, default=str),
+        **{f"retained_above_{threshold:g}": share for threshold, share in profile.items()},
+    }
 
 
-def conventions(comparison: Comparison) -> list[str]:
-    """One line for each of advantage, aggregate and denominator: what applied, and whose paper says otherwise."""
-    lines = []
-    for key in Conventions().names:
-        applied = {row.objective: row.conventions[key] for row in comparison.rows}
-        if len(set(applied.values())) > 1:
-            lines.append(f"{key.capitalize()} of each objective's paper: {_by_value(applied)}.")
-            continue
-        others = {row.objective: row.paper[key] for row in comparison.rows if row.paper[key] != row.conventions[key]}
-        differs = f"; their papers use {_by_value(others)}" if others else ""
-        lines += [f"{key.capitalize()} of all objectives: {value}{differs}." for value in set(applied.values())]
-    return lines
+def pairs_csv(report: Report) -> str:
+    """One line for each two objectives: difference in lag tolerance, probability of improvement."""
+    return _csv([_pair_record(pair) for pair in report.pairs], report)
 
 
-def _by_value(names: dict[str, str]) -> str:
-    """`value (name, name), value (name)` of a dictionary from name to value."""
-    values = sorted(set(names.values()))
-    return ", ".join(f"{v} ({', '.join(name for name, value in names.items() if value == v)})" for v in values)
+def _pair_record(pair: Pair) -> dict[str, Any]:
+    return {
+        "first": pair.first,
+        "second": pair.second,
+        "mismatch": pair.mismatch,
+        **_difference("difference", pair.difference),
+        "probability_of_improvement": pair.probability_of_improvement,
+    }
 
 
-def to_markdown(comparison: Comparison) -> str:
-    rows = _lines(comparison)
-    headers = list(rows[0]) if rows else []
-    rule = ["---" if name in TEXT_COLUMNS else "--:" for name in headers]
-    lines = [f"| {' | '.join(line)} |" for line in (headers, rule, *(row.values() for row in rows))]
-    gates = [f"- {gate}" for gate in comparison.gates]
-    return "\n".join(["Gates:", "", *gates, "", *lines, "", *(f"- {note}" for note in notes(comparison))]) + "\n"
+def cells_csv(report: Report) -> str:
+    """One line a cell: the manifest."""
+    return _csv([_cell_record(cell) for cell in report.cells], report)
 
 
-def to_terminal(comparison: Comparison) -> Table:
-    """The table alone; `notes` belong below it."""
-    table = Table(
-        title=f"{comparison.name}: held-out pass@1 by objective and lag" + ("" if comparison.valid else " (NOT VALID)"),
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    rows = _lines(comparison)
-    for name in rows[0] if rows else []:
-        wraps = name in ("reads", "note")
-        side: JustifyMethod = "left" if name in TEXT_COLUMNS else "right"
-        table.add_column(name, justify=side, no_wrap=not wraps, min_width=8 if wraps else None)
-    several_lags = len({row.lag for row in comparison.rows}) > 1
-    for i, row in enumerate(comparison.rows):
-        if i and several_lags and row.objective != comparison.rows[i - 1].objective:
-            table.add_section()
-        table.add_row(*rows[i].values(), style="red" if row.collapsed else None)
-    return table
+def _cell_record(cell: Cell) -> dict[str, Any]:
+    facts = cell.model_dump()
+    packages = "; ".join(f"{name} {version}" for name, version in facts.pop("packages").items())
+    return {"pass@1" if name == "pass_at_1" else name: value for name, value in facts.items()} | {"packages": packages}
+
+
+def _interval(name: str, interval: Interval | None) -> dict[str, float | None]:
+    """A value under its name, and the ends of its interval beside it."""
+    low, high = (interval.low, interval.high) if interval else (None, None)
+    return {name: interval.mean if interval else None, f"{name}_low": low, f"{name}_high": high}
+
+
+def _difference(name: str, difference: Difference | None) -> dict[str, Any]:
+    value = _interval(name, difference.value if difference else None)
+    tests = ("p", "p_exact", "exact", "p_adjusted", "significant")
+    return value | {f"{name}_{test}": getattr(difference, test) if difference else None for test in tests}
+
+
+def _csv(records: Sequence[Mapping[str, Any]], report: Report) -> str:
+    """The records under the columns of all of them, each with the state of the gates; empty where there are none."""
+    columns = [*_columns(records), "gates"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    if records:
+        writer.writeheader()
+    writer.writerows({**record, "gates": gates_in_a_word(report)} for record in records)
+    return text.getvalue().encode(errors="backslashreplace").decode()  # half a surrogate pair is in no file
+
+
+def _columns(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """In the order of the first record; a column that it lacks behind the one that it follows in its own record."""
+    ordered: list[str] = []
+    for names in dict.fromkeys(map(tuple, records)):
+        behind = 0
+        for name in names:
+            if name not in ordered:
+                ordered.insert(behind, name)
+            behind = ordered.index(name) + 1
+    return ordered

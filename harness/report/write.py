@@ -1,25 +1,31 @@
-"""The report of a results folder, as files beside its cells."""
+"""A report as files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from .. import store
-from . import evaluations
-from .comparison import Comparison
-from .tables import to_csv, to_json, to_markdown
+from .document import Report
+from .latex import to_latex
+from .results import Results
+from .tables import csv_files, to_csv, to_markdown
 
-MARKDOWN, CSV, JSON, PICTURE = "leaderboard.md", "leaderboard.csv", "leaderboard.json", "pass1_against_lag.png"
-EVALUATIONS = "evaluations.csv"
+PAGE, DOCUMENT, MARKDOWN, CSV = "report.html", "report.json", "report.md", "report.csv"
+LATEX, PICTURE, EVALUATIONS = "report.tex", "pass1_against_lag.png", "evaluations.csv"
 
 
-def write_report(comparison: Comparison, results: Path, folder: Path) -> None:
-    """Leaderboard of `results` as Markdown, CSV and JSON, its picture, and all evaluations, into `folder`."""
+def write_report(report: Report, results: Results, folder: Path) -> None:
+    """Page, document, Markdown, LaTeX, CSV files, picture, and all evaluations of all cells, into `folder`."""
+    from . import evaluations
     from .chart import pass_at_1_against_lag  # matplotlib is slow to import
+    from .page.page import to_html
 
-    mark = "" if comparison.valid else " (NOT VALID)"
-    store.write_text(folder / MARKDOWN, f"# {comparison.name}{mark}\n\n{to_markdown(comparison)}")
-    store.write_text(folder / CSV, to_csv(comparison))
-    store.write_json(folder / JSON, to_json(comparison))
-    store.write_text(folder / EVALUATIONS, evaluations.to_csv(results))
-    store.write_atomically(folder / PICTURE, lambda path: pass_at_1_against_lag(comparison, path))
+    store.write_text(folder / PAGE, to_html(report))
+    store.write_text(folder / DOCUMENT, report.model_dump_json(indent=1) + "\n")
+    store.write_text(folder / MARKDOWN, to_markdown(report))
+    store.write_text(folder / CSV, to_csv(report))
+    for name, text in csv_files(report).items():
+        store.write_text(folder / name, text)
+    store.write_text(folder / LATEX, to_latex(report))
+    store.write_text(folder / EVALUATIONS, evaluations.to_csv(results.cells))
+    store.write_atomically(folder / PICTURE, lambda path: pass_at_1_against_lag(report, path))

@@ -16,6 +16,7 @@ import torch
 from filelock import FileLock
 
 from .. import store
+from ..checksums import seal
 from ..config import Run
 from ..evaluate.attempts import Exam, attempts, line
 from ..evaluate.summary import by_exam, summarize
@@ -36,7 +37,6 @@ from ..types import NonFinite, Task
 from ..verify import Verifier
 from .beginnings import Beginnings, SharingSampler, initial_lengths
 from .expand import exam_tasks, task_of
-from .integrity import seal
 from .provenance import environment
 
 LOCK_S = 30  # a killed suite's cells notice within this that they are orphans

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -50,6 +51,7 @@ def check(suite: Suite) -> dict[str, Task]:
             raise InputError(
                 f"hyperparameters.{name}: the suite has no objective {name!r}{did_you_mean(name, suite.objectives)}"
             )
+    OBJECTIVES.get(suite.baseline)
     for lag in suite.lags:
         planned(lag, suite, suite.seeds[0])
     for name in suite.objectives:
@@ -102,6 +104,23 @@ def planned(lag: str, settings: Settings, seed: int) -> LagPlan:
 
 
 def task_of(settings: Settings) -> Task:
-    """The task of a suite or a run, its data read."""
+    """The task of a suite or a run, its data read.
+
+    Under `validation=N` the last N training problems stand in the place of the test set, which is not looked at. An
+    InputError where fewer problems would be left to train on than one update asks, or with `eval_tasks`.
+    """
     options: dict[str, Any] = {} if settings.data is None else {"data": settings.data}
-    return load_task(settings.task, options)
+    task, held_out = load_task(settings.task, options), settings.validation
+    if not held_out:
+        return task
+    if settings.eval_tasks:
+        raise InputError(
+            f"validation={held_out} evaluates on training problems of {settings.task}; leave eval_tasks out"
+        )
+    left = len(task.train) - held_out
+    if left < settings.prompts_per_update:
+        raise InputError(
+            f"validation or search.problems={held_out} leaves {max(left, 0)} of {len(task.train)} problems of task "
+            f"{settings.task} to train on, but an update asks {settings.prompts_per_update}; lower it"
+        )
+    return replace(task, train=task.train[:left], test=task.train[left:])

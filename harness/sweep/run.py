@@ -1,53 +1,100 @@
-"""A whole suite: check it, claim its folder, run what is missing."""
+"""A whole suite: check it, claim its folder, run what is missing; then its search for learning rates, if it has one."""
 
 from __future__ import annotations
 
 import shutil
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 from rich.console import Console
 
 from .. import store
-from ..config import JUDGMENT, Run, Suite
+from ..checksums import write_manifest
+from ..config import Run, Search, Suite
 from ..data import overlaps
 from ..lag import resolve
-from ..registry import OBJECTIVES
+from ..record import SuiteRecord
 from ..types import InputError
 from .cell import Execution
+from .claim import claim
 from .executor import run_cells
-from .expand import cells, check, planned
+from .expand import cells, check
 from .integrity import damage, start_over
 from .progress import Display
 from .proofs import prove
 from .provenance import inputs as inputs_of
-
-NO_MATTER = {"id"} | JUDGMENT  # may differ from what a folder holds
+from .search import choose, outcome, rate_folder, rate_text, searched, tuned
 
 
 def run_suite(suite: Suite, folder: Path, how: Execution) -> int:
-    """Bring every cell of `suite` to a result in `folder`; returns how many have none."""
-    runs = cells(suite)
+    """Bring every cell of `suite` to a result in `folder`, those of its search too; returns how many have none."""
     console = Console(stderr=True)
+    runs = cells(suite)
     for remark in filter(None, (resolve(lag).remark for lag in suite.lags)):
         say(console, remark)
-    tasks = check(suite)
-    for overlap in overlaps(tasks):
+    for overlap in overlaps(check(suite)):
         say(console, f"Note: {overlap}.")
-    inputs = inputs_of(suite.model, tasks)
+    for tried in list(searched(suite).values())[:1]:  # but for their rates all are the same: told before hours of work
+        check(tried)
+    with claimed(suite, folder, how) as record:
+        unfinished = run_missing(runs, folder, how, console)
+        prove(runs, folder, partial(say, console))
+        if search := suite.search:
+            suite = suite.model_copy(update={"baseline": record.baseline})
+            unfinished += run_search(suite, search, record.objectives, folder, how, console)
+    return unfinished
+
+
+def run_search(
+    suite: Suite, search: Search, objectives: tuple[str, ...], folder: Path, how: Execution, console: Console
+) -> int:
+    """Try every rate, choose one for each of the folder's `objectives`, and run the suite's cells at those chosen.
+
+    Returns how many cells have no result. The choice is in `search/chosen.json`. Where the suite's own rate was
+    chosen, its cells are there already.
+    """
+    say(console, f"searching learning rates {', '.join(map(rate_text, search.learning_rates))} on {search.problems} "
+                 f"problems of the training set, seeds {', '.join(map(str, search.seeds))}")  # fmt: skip
+    unfinished = 0
+    for rate, tried in searched(suite).items():
+        part = folder / rate_folder(store.SEARCH, rate)
+        with claimed(tried, part, how):
+            unfinished += run_missing(cells(tried), part, how, console)
+    chosen = choose(suite, search, objectives, folder)
+    store.write_json(folder / store.SEARCH / store.CHOSEN, chosen)
+    for line in outcome(chosen):
+        say(console, line)
+    rates = {name: choice["learning_rate"] for name, choice in chosen["objectives"].items()}
+    for rate, again in tuned(suite, rates).items():
+        part = folder / rate_folder(store.TUNED, rate)
+        with claimed(again, part, how):
+            unfinished += run_missing(cells(again), part, how, console)
+            prove(cells(again), part, partial(say, console))
+    return unfinished
+
+
+@contextmanager
+def claimed(suite: Suite, folder: Path, how: Execution) -> Iterator[SuiteRecord]:
+    """What the folder says of itself, while it is locked and claimed for a suite.
+
+    At the end its checksums are written, however the end comes about, as far as the disk lets them. A folder that is
+    in use, cannot be written to or holds something else is an InputError.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / store.LOCK, timeout=0):
-            claim(runs, inputs, folder)
+            record = claim(suite, cells(suite), inputs_of(suite.model, check(suite)), folder)
             store.append_line(folder / store.COMMANDS, {"command": how.command, **suite.model_dump(mode="json")})
-            unfinished = run_missing(runs, folder, how, console)
-            if not unfinished:
-                shutil.rmtree(folder / store.BEGINNINGS, ignore_errors=True)
-            prove(runs, folder, partial(say, console))
-            return unfinished
+            try:
+                yield record
+            except BaseException:
+                with suppress(OSError):
+                    write_manifest(folder)
+                raise
+            write_manifest(folder)
     except Timeout:
         raise InputError(f"another lagbench is running in {folder}; wait, or use another --results folder") from None
     except OSError as error:
@@ -57,52 +104,6 @@ def run_suite(suite: Suite, folder: Path, how: Execution) -> int:
 def say(console: Console, text: str) -> None:
     """Print a line as it is, whatever it holds and however long it is."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def claim(runs: list[Run], inputs: dict[str, str], folder: Path) -> None:
-    """Write every cell's configuration, so that each is known before it runs.
-
-    A folder that holds a cell of other settings, or made from another model or other data, is an InputError.
-    """
-    wanted = {run.name: describe(run) | inputs for run in runs}
-    if len(wanted) < len(runs):
-        twice = next(run.name for run in runs if sum(other.name == run.name for other in runs) > 1)
-        raise InputError(f"two cells would share the folder {folder / twice}: leave out one, or rename its lag trace")
-    for name, cell in wanted.items():
-        held = _held(folder / name)
-        changed = [key for key in cell if key not in NO_MATTER and held is not None and held.get(key) != cell[key]]
-        if changed:
-            changed = [key for key in changed if key != "plan_digest"] or ["plan_digest: another plan, as of a trace"]
-            raise InputError(
-                f"{folder / name} holds a cell with other settings ({', '.join(changed)}); use another --results folder"
-            )
-    for name, cell in wanted.items():
-        store.write_json(folder / name / store.RUN, cell)
-
-
-def _held(folder: Path) -> Any:
-    """The configuration that a cell's folder holds. With a damaged one nothing else in it can be trusted."""
-    try:
-        return store.read_json(folder / store.RUN)
-    except InputError as error:
-        print(f"{error.args[0].partition(';')[0]}; the cell is run again", file=sys.stderr)
-        start_over(folder)
-        return None
-
-
-def describe(run: Run) -> dict[str, Any]:
-    """A cell's configuration, its id, what its objective reads and what its paper uses around the formula."""
-    described: dict[str, Any] = {"id": run.id, "reads": [], "paper": {}, **run.model_dump(mode="json")}
-    if run.objective is not None:
-        entry = OBJECTIVES.get(run.objective)
-        described |= {"reads": list(entry.reads), "paper": entry.conventions.names}
-        described["plan_digest"] = plan_digest(run)
-    return described
-
-
-def plan_digest(run: Run) -> str | None:
-    """Of the plan as it is known before the run, so that a changed trace is noticed; None where a model has its say."""
-    return None if "lengths" in resolve(run.lag).entry.reads else planned(run.lag, run, run.seed).digest
 
 
 def run_missing(runs: list[Run], folder: Path, how: Execution, console: Console) -> int:
@@ -119,4 +120,7 @@ def run_missing(runs: list[Run], folder: Path, how: Execution, console: Console)
     with Display(runs, todo, console) as display:
         for run in run_cells(todo, folder, how, display.update):
             display.ended(run, folder / run.name)
-    return sum(not (folder / run.name / store.RESULT).exists() for run in runs)
+    unfinished = sum(not (folder / run.name / store.RESULT).exists() for run in runs)
+    if not unfinished:
+        shutil.rmtree(folder / store.BEGINNINGS, ignore_errors=True)
+    return unfinished

@@ -1,0 +1,196 @@
+"""Objective by schedule and objective by objective: tables whose cells are colored by their number.
+
+The colors diverge from the page's own background, blue above and orange below the value that divides good from bad, at
+most so strong that the text stays readable; `contrast` is what the tests hold them to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..document import Interval, Pair, Report, Row
+from .plots import Cast
+from .table import Naming
+from .tables import BETTER, WORSE, troubles
+from .text import MINUS, NOTHING, estimate, probability, schedule_name, share, signed
+
+LEVELS = 10  # of each color
+MOST_COMPARED = 30  # objectives in a win matrix
+INK, PAPER = ("#1d2127", "#e4e6e9"), ("#ffffff", "#15181c")  # in light and in dark
+ABOVE, BELOW = ("#7fb6e3", "#2563a0"), ("#f2ad76", "#96520f")
+
+
+@dataclass(frozen=True)
+class Field:
+    """One colored cell; `level` is from -LEVELS to LEVELS."""
+
+    text: str
+    level: int = 0
+    small: str = ""
+    title: str = ""
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Named rows of fields below named columns, both for one mismatch."""
+
+    id: str
+    caption: str
+    corner: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Field, ...]], ...]
+    scale: tuple[tuple[int, str], ...]
+    """Levels and what they stand for."""
+
+
+def palette() -> str:
+    """CSS: the background of every level, in light and in dark."""
+    return "\n".join(
+        f".grid .h{level}{{background:light-dark({color(level, 0)},{color(level, 1)})}}"
+        for level in range(-LEVELS, LEVELS + 1)
+        if level
+    )
+
+
+def color(level: int, theme: int) -> str:
+    """The background of a level, theme 0 light and 1 dark, as #rrggbb."""
+    paper, end = PAPER[theme], (ABOVE if level > 0 else BELOW)[theme]
+    part = abs(level) / LEVELS
+    return "#" + "".join(
+        f"{round(a + (b - a) * part):02x}" for a, b in zip(_channels(paper), _channels(end), strict=True)
+    )
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2 contrast ratio of two colors #rrggbb, 1 to 21."""
+    bright, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def _luminance(color: str) -> float:
+    linear = [c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in _channels(color)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _channels(color: str) -> tuple[int, int, int]:
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
+
+
+def heat_maps(report: Report) -> tuple[Grid, ...]:
+    """Retained gain by objective and schedule, one grid a mismatch; pass@1 where nothing is retained of anything."""
+    retained = any(row.retained for row in report.rows)
+    cast, base = Cast(report), report.base.get("pass@1")
+    values = [value.mean for row in report.rows if (value := _shown(row, retained))]
+    middle = 0.0 if retained else base.mean if base else min(values, default=0.0)
+    reach = 1.0 if retained else max([abs(value - middle) for value in values], default=0.0) or 1.0
+    scale = (
+        ((-LEVELS, f"{MINUS}1 or less"), (0, "0: the base model"), (LEVELS, "1 or more: the reference's gain at lag 0"))
+        if retained
+        else _pass_at_1_scale(middle, reach, base)
+        if values
+        else ()
+    )
+    grids: list[Grid] = []
+    for mismatch in Naming(report).mismatches:
+        rows = {(row.objective, row.lag): row for row in report.rows if row.mismatch == mismatch}
+        names = [name for name in cast.names if any(objective == name for objective, _ in rows)]
+        fields = tuple(
+            (name, tuple(_field(rows.get((name, lag)), retained, middle, reach) for lag in report.schedules))
+            for name in names
+        )
+        caption = ("Retained gain" if retained else "pass@1") + (
+            f", mismatch {mismatch}" if len(Naming(report).mismatches) > 1 else ""
+        )
+        if fields:
+            grids.append(
+                Grid(
+                    f"heat-{len(grids)}",
+                    caption,
+                    "objective",
+                    tuple(map(schedule_name, report.schedules)),
+                    fields,
+                    scale,
+                )
+            )
+    return tuple(grids)
+
+
+def _pass_at_1_scale(middle: float, reach: float, base: Interval | None) -> tuple[tuple[int, str], ...]:
+    if base is None:
+        return (0, share(middle)), (LEVELS, share(middle + reach))
+    return (-LEVELS, share(middle - reach)), (0, f"{share(middle)}: the base model"), (LEVELS, share(middle + reach))
+
+
+def _shown(row: Row, retained: bool) -> Interval | None:
+    return row.retained if retained else row.scores.get("pass@1")
+
+
+def _field(row: Row | None, retained: bool, middle: float, reach: float) -> Field:
+    if row is None:
+        return Field(NOTHING, title="not in the suite")
+    value = _shown(row, retained)
+    if value is None:
+        return Field(NOTHING, small=_state(row), title=troubles(row))
+    collapsed = f"{len(row.collapses)}\u2020" if row.collapses else ""
+    title = f"{estimate(value)}, {len(row.seeds)} seeds; {troubles(row)}".rstrip("; ")
+    return Field(share(value.mean, 2), _level(value.mean - middle, reach), collapsed, title)
+
+
+def _state(row: Row) -> str:
+    return "failed" if row.failed else "unfinished" if row.unfinished else "missing" if row.missing else ""
+
+
+def _level(value: float, reach: float) -> int:
+    return round(LEVELS * max(-1.0, min(1.0, value / reach))) if value == value else 0
+
+
+def win_matrices(report: Report) -> tuple[Grid, ...]:
+    """Differences in lag tolerance, the row's objective minus the column's, of the best placed; one grid a mismatch."""
+    reach = max([abs(pair.difference.value.mean) for pair in report.pairs], default=0.0) or 1.0
+    scale = (
+        (-LEVELS, f"{MINUS}{share(reach)}: the column's tolerates more"),
+        (LEVELS, f"+{share(reach)}: the row's tolerates more"),
+    )
+    mismatches = dict.fromkeys(pair.mismatch for pair in report.pairs)
+    cast = Cast(report)
+    grids: list[Grid] = []
+    for mismatch in mismatches:
+        known = {(pair.first, pair.second): pair for pair in report.pairs if pair.mismatch == mismatch}
+        present = {name for both in known for name in both}
+        names = [name for name in cast.names if name in present][:MOST_COMPARED]
+        rows = tuple((name, tuple(_win(known, name, other, reach) for other in names)) for name in names)
+        caption = "Difference in lag tolerance, row minus column" + (
+            f", mismatch {mismatch}" if len(mismatches) > 1 else ""
+        )
+        grids.append(Grid(f"wins-{len(grids)}", caption, "objective", tuple(names), rows, scale))
+    return tuple(grids)
+
+
+def _win(known: dict[tuple[str, str], Pair], name: str, other: str, reach: float) -> Field:
+    if name == other:
+        return Field("")
+    pair, sign = known.get((name, other)), 1
+    if pair is None:
+        pair, sign = known.get((other, name)), -1
+    if pair is None:
+        return Field(NOTHING)
+    value, chance = sign * pair.difference.value.mean, pair.probability_of_improvement
+    chance = 1 - chance if chance is not None and sign < 0 else chance
+    mark = (" \u25b2" if value > 0 else " \u25bc") if pair.difference.significant else ""
+    said = "" if not mark else f", significantly {(BETTER if value > 0 else WORSE)[2:]}"
+    title = f"{name} minus {other}: {signed(value)}, adjusted p {probability(pair.difference.p_adjusted)}{said}"
+    return Field(
+        f"{signed(value, 2)}{mark}",
+        _level(value, reach),
+        f"P {share(chance, 2)}" if chance is not None else "",
+        title,
+        bool(mark),
+    )
+
+
+def compared(grids: Sequence[Grid], report: Report) -> str:
+    """A sentence on objectives that the win matrices leave out; empty where they hold all."""
+    left = max([len({s.objective for s in report.standings}) - len(grid.columns) for grid in grids], default=0)
+    return f"The {MOST_COMPARED} best placed objectives; {left} more are in the list of all pairs." if left > 0 else ""

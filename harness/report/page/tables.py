@@ -1,0 +1,633 @@
+"""The tables that a report has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..document import Cell as ManifestLine
+from ..document import Collapse, Cost, Difference, Evaluation, Interval, Pair, Report, Row, Sample, Standing
+from .table import MOST_LINES, Column, Entry, Naming, Table, interval, metrics_of, number, pass_at
+from .text import (
+    NOTHING,
+    bounds,
+    count,
+    duration,
+    excerpt,
+    number_list,
+    one_line,
+    plain,
+    probability,
+    schedule_name,
+    share,
+    signed,
+)
+
+MOST_METRICS = 12  # columns of metrics, where there are more rows than can be written out
+LONGEST_TEXT = 4_000  # characters of a question, an answer or a response
+MOST_SAMPLE_TEXT = 1_000_000  # characters of all samples
+BETTER, WORSE = "\u25b2 better", "\u25bc worse"
+
+
+def leaderboard(report: Report) -> Table:
+    """One line an objective and mismatch, the best first."""
+    several = Naming(report).several
+    columns = (
+        Column("objective"),
+        *([Column("mismatch", select=True)] if several else []),
+        Column(
+            "rank",
+            "number",
+            "Ranks that the differences leave open: from 1 + how many are significantly better, to how "
+            "many there are less those that are significantly worse. Equal ranks are no order.",
+        ),
+        Column("reads", "text", "Log-probabilities besides the current policy's that the objective's formula takes."),
+        Column(
+            "lag tolerance",
+            "number",
+            "Area under retained gain over log2(1 + lag), divided by its width: 1 is the "
+            "reference's gain at every lag, 0 the base model. Bold: significantly better than all others.",
+        ),
+        Column("", "bar", "The same with its 95 % interval; the lines are 0 and 1."),
+        Column(
+            "largest lag",
+            "number",
+            "Up to it at most a tenth of the objective's own gain at lag 0 is lost; in optimizer updates.",
+        ),
+        Column("gain at lag 0", "number", "Retained gain there: over the base model, divided by the reference's."),
+        Column(
+            "collapsed",
+            "number",
+            "Share of runs with its 95 % interval, how many, and by which update half of them had collapsed. "
+            "Collapsed runs stay in all scores.",
+        ),
+        Column("IQM", "number", "Interquartile mean of pass@1 over evaluation tasks and schedules."),
+        Column("optimality gap", "number", "How far retained gain falls short of 1, at the mean over runs."),
+        *(
+            [
+                Column(
+                    "tuned lag tolerance",
+                    "number",
+                    "At the learning rate that the search found best for the objective.",
+                ),
+                Column("tuned largest lag", "number"),
+                Column("tuned rate", "number", "That learning rate."),
+            ]
+            if report.search
+            else []
+        ),
+        Column("tokens", "number", "Generated, all runs together; below it those that reached the loss."),
+        Column(
+            "time",
+            "number",
+            "Of generation and learning, wall time of all runs, on whatever else the machine did; "
+            "below it updates per second.",
+        ),
+    )
+    lines = sorted(report.standings, key=lambda s: (s.place is None, s.place or 0))
+    return Table(
+        "standings",
+        "Leaderboard by lag tolerance",
+        columns,
+        tuple(_standing(standing, report, several) for standing in lines),
+    )
+
+
+def _standing(standing: Standing, report: Report, several: bool) -> tuple[Entry, ...]:
+    alone = (
+        standing.best_rank == standing.worst_rank == 1
+        and sum(s.mismatch == standing.mismatch for s in report.standings) > 1
+    )
+    found, tuned = standing.tolerance, standing.tuned
+    chosen = (
+        interval(tuned.tolerance if tuned else None),
+        interval(tuned.largest_lag if tuned else None, plain),
+        number(tuned.learning_rate if tuned else None),
+    )
+    return (
+        Entry(standing.objective, "baseline" if standing.objective == report.family.baseline else ""),
+        *([Entry(standing.mismatch)] if several else []),
+        _rank(standing.place, standing.best_rank, standing.worst_rank),
+        Entry(reads(standing), tone="" if standing.reads else "weak"),
+        interval(found, tone="best" if alone else ""),
+        _bar(found),
+        interval(standing.largest_lag, plain),
+        interval(standing.gain_at_lag_0),
+        _collapsed(standing),
+        interval(standing.iqm),
+        number(standing.optimality_gap, share),
+        *(chosen if report.search else ()),
+        number(standing.cost.tokens_generated, count, f"{count(standing.cost.tokens_trained)} trained"),
+        number(standing.cost.seconds, duration, _speed(standing.cost)),
+    )
+
+
+def reads(standing: Standing) -> str:
+    """Which log-probabilities, in words."""
+    return ", ".join(name.removesuffix("_logprobs") for name in standing.reads) or "none"
+
+
+def _bar(found: Interval | None) -> Entry:
+    if found is None:
+        return Entry()
+    low, high = (found.mean if end is None else end for end in (found.low, found.high))
+    return Entry(value=found.mean, bar=(low, found.mean, high))
+
+
+def _speed(cost: Cost) -> str:
+    return "" if cost.updates_per_second is None else f"{plain(cost.updates_per_second)} updates/s"
+
+
+def _collapsed(standing: Standing) -> Entry:
+    half = "" if standing.median_collapse is None else f", half by update {standing.median_collapse}"
+    told = f"{standing.collapsed} of {standing.runs}{half}"
+    if standing.collapse_rate is None:
+        return Entry(NOTHING, told, tone="weak")
+    tone = "bad" if standing.collapsed else ""
+    return Entry(
+        share(standing.collapse_rate.mean),
+        f"{told} {bounds(standing.collapse_rate)}",
+        standing.collapse_rate.mean,
+        tone,
+    )
+
+
+def history(report: Report) -> Table | None:
+    """The leaderboard as it once was; None where there is no history."""
+    if len(report.history) < 2:
+        return None
+    several = Naming(report).several
+    columns = (
+        Column("date", select=True),
+        Column("objective", select=True),
+        *([Column("mismatch", select=True)] if several else []),
+        Column("rank", "number"),
+        Column("lag tolerance", "number"),
+        Column("from", "long", "Results folders, with the first digits of their manifests' digests."),
+    )
+    lines = tuple(
+        (
+            Entry(moment.date),
+            Entry(entry.objective),
+            *([Entry(entry.mismatch)] if several else []),
+            _rank(entry.place, entry.best_rank, entry.worst_rank),
+            interval(entry.tolerance),
+            Entry(", ".join(f"{name} {digest[:12]}" for name, digest in moment.sources.items())),
+        )
+        for moment in report.history
+        for entry in moment.entries
+    )
+    return Table("moments", "The leaderboard at every moment", columns, lines)
+
+
+def _rank(place: int | None, best: int, worst: int) -> Entry:
+    if place is None:
+        return Entry(NOTHING, tone="weak")
+    return Entry(str(best) if best == worst else f"{best}\u2013{worst}", value=best + worst / 1e4)
+
+
+def settings_of_objectives(report: Report) -> Table:
+    """How each objective was run, and at which learning rates it was tried."""
+    several = Naming(report).several
+    columns = (
+        Column("objective"),
+        *([Column("mismatch")] if several else []),
+        Column("hyperparameters", "long"),
+        Column("conventions", "long"),
+        Column("its paper's", "long", "Where the objective's paper uses another convention than was run."),
+        *([Column("search", "long", "Mean pass@1 in the search, by learning rate.")] if report.search else []),
+    )
+    lines = tuple(
+        (
+            Entry(standing.objective),
+            *([Entry(standing.mismatch)] if several else []),
+            Entry(pairs_of(standing.hyperparameters)),
+            Entry(pairs_of(standing.conventions)),
+            Entry(
+                pairs_of({k: v for k, v in standing.paper.items() if standing.conventions.get(k) != v}) or "the same"
+            ),
+            *([Entry(_searched(standing))] if report.search else []),
+        )
+        for standing in report.standings
+    )
+    return Table("settings", "Hyperparameters and conventions", columns, lines)
+
+
+def _searched(standing: Standing) -> str:
+    if standing.tuned is None:
+        return NOTHING
+    return ", ".join(f"{rate}: {share(score)}" for rate, score in standing.tuned.search.items())
+
+
+def tuned_scores(report: Report) -> Table | None:
+    """pass@1 of each objective at the learning rate found for it, by schedule."""
+    if report.search is None:
+        return None
+    several = Naming(report).several
+    columns = (
+        Column("objective", select=True),
+        *([Column("mismatch", select=True)] if several else []),
+        Column("learning rate", "number"),
+        *(Column(schedule_name(schedule), "number") for schedule in report.schedules),
+    )
+    lines = tuple(
+        (
+            Entry(standing.objective),
+            *([Entry(standing.mismatch)] if several else []),
+            number(standing.tuned.learning_rate),
+            *(interval(standing.tuned.scores.get(schedule)) for schedule in report.schedules),
+        )
+        for standing in report.standings
+        if standing.tuned
+    )
+    return Table("tuned", "pass@1 at the learning rate found by the search", columns, lines)
+
+
+def pairs_of(values: dict[str, Any]) -> str:
+    """`key = value` of a dictionary, on one line."""
+    return ", ".join(f"{key} = {_json(value)}" for key, value in values.items())
+
+
+def _json(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def matrix(report: Report) -> Table:
+    """One line an objective, schedule and mismatch."""
+    naming = Naming(report)
+    largest = pass_at(metrics_of(row.scores for row in report.rows))
+    last = largest[-1][1] if largest and largest[-1][0] > 1 else None
+    columns = (
+        *naming.columns(),
+        Column("mean lag", "number", "Realized, over the tokens trained on; below it the largest."),
+        Column(
+            "pass@1",
+            "number",
+            "Held-out problems solved by one response, with the 95 % interval over seeds; over problems "
+            "where there is one seed. Bold: the highest under its schedule, where it is significantly different from "
+            "the baseline; the baseline itself, where all others are.",
+        ),
+        *([Column(last, "number", "Estimate of the chance that one of so many responses is right.")] if last else []),
+        Column("retained gain", "number", "Gain over the base model, divided by the reference's at lag 0."),
+        Column("change from lag 0", "number", "In pass@1, over the seeds that both have."),
+        Column(
+            "against baseline",
+            "number",
+            f"pass@1 minus that of {one_line(report.family.baseline, 60)} under the same schedule, paired by seed.",
+        ),
+        Column(
+            "p",
+            "number",
+            "Adjusted by Holm's method over the whole family; below it unadjusted (paired t), and an exact test "
+            "where there are seeds enough for one.",
+        ),
+        Column(
+            "claim",
+            "text",
+            f"{BETTER} or {WORSE} than the baseline: adjusted p below {report.family.level:g}. "
+            "no difference shown: above it. no claim: too few seeds to say anything.",
+            select=True,
+        ),
+        Column("seeds", "number", "Those that came to an end."),
+        Column("collapsed", "number"),
+        Column(
+            "what went wrong",
+            "long",
+            "Seeds that failed, are unfinished or were never begun, and when and why runs collapsed.",
+        ),
+    )
+    best = best_rows(report)
+    return Table(
+        "matrix",
+        "All objectives under all schedules",
+        columns,
+        tuple(
+            (*naming.entries(row.objective, row.lag, row.mismatch), *_measured(row, report, last, row in best))
+            for row in report.rows
+        ),
+    )
+
+
+def best_rows(report: Report) -> list[Row]:
+    """Rows with the highest pass@1 under their schedule and mismatch, where that is more than noise.
+
+    The baseline, if highest, has to be significantly better than every other.
+    """
+    best = []
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in report.rows:
+        if "pass@1" in row.scores:
+            groups.setdefault((row.lag, row.mismatch), []).append(row)
+    for rows in groups.values():
+        first = max(rows, key=lambda row: row.scores["pass@1"].mean)
+        judged = [first] if first.against_baseline else [row for row in rows if row is not first]
+        if judged and all(row.against_baseline and row.against_baseline.significant for row in judged):
+            best.append(first)
+    return best
+
+
+def _measured(row: Row, report: Report, last: str | None, best: bool) -> Iterable[Entry]:
+    yield number(row.lag_mean, plain, f"at most {plain(row.lag_max)}" if row.lag_max is not None else "")
+    yield interval(row.scores.get("pass@1"), tone="best" if best else "")
+    if last:
+        yield interval(row.scores.get(last))
+    yield interval(row.retained)
+    yield interval(row.change_from_lag_0, signed)
+    yield from _compared(row, report.family.baseline)
+    yield Entry(str(len(row.seeds)), number_list(sorted(row.seeds)), len(row.seeds), "" if row.seeds else "bad")
+    yield Entry(
+        str(len(row.collapses)), bounds(row.collapse_rate), len(row.collapses), "bad" if row.collapses else "weak"
+    )
+    yield Entry(troubles(row))
+
+
+def _compared(row: Row, baseline: str) -> tuple[Entry, Entry, Entry]:
+    found = row.against_baseline
+    if found is None:
+        return (
+            Entry("baseline" if row.objective == baseline else NOTHING, tone="weak"),
+            Entry(NOTHING, tone="weak"),
+            Entry(),
+        )
+    return interval(found.value, signed), _p_values(found), claim(found)
+
+
+def _p_values(found: Difference) -> Entry:
+    parts = [f"t {probability(found.p)}"] if found.p is not None else []
+    parts += [f"{found.exact} {probability(found.p_exact)}"] if found.p_exact is not None else []
+    return number(found.p_adjusted, probability, "; ".join(parts))
+
+
+def claim(found: Difference) -> Entry:
+    """What a difference allows to say."""
+    if found.significant is None:
+        return Entry("no claim", tone="weak")
+    if not found.significant:
+        return Entry("no difference shown", tone="weak")
+    return Entry(BETTER, tone="good") if found.value.mean > 0 else Entry(WORSE, tone="bad")
+
+
+def troubles(row: Row) -> str:
+    """Why a row's seeds are not all there, or not all well."""
+    counts = ((row.failed, "failed"), (row.unfinished, "unfinished"), (row.missing, "missing"))
+    parts = [f"{many} {what}" for many, what in counts if many]
+    return "; ".join([*parts, *row.reasons, *map(_told, row.collapses)])
+
+
+def _told(collapse: Collapse) -> str:
+    limit = ""
+    if collapse.value is not None and collapse.limit is not None:
+        limit = f" {plain(collapse.value)} (limit {plain(collapse.limit)})"
+    return f"seed {collapse.seed} collapsed at update {collapse.update}: {collapse.reason}{limit}"
+
+
+def all_scores(report: Report) -> Table:
+    """Every metric of every row; of many rows the means alone."""
+    naming = Naming(report)
+    metrics = metrics_of(row.scores for row in report.rows)
+    many = len(report.rows) > MOST_LINES
+    shown = metrics[:MOST_METRICS] if many else metrics
+    lines = tuple(
+        (
+            *naming.entries(row.objective, row.lag, row.mismatch),
+            *(_mean(row.scores.get(name)) if many else interval(row.scores.get(name)) for name in shown),
+        )
+        for row in report.rows
+    )
+    note = "Means alone, of the first metrics; intervals and the rest are in report.json." if many else ""
+    columns = (*naming.columns(), *(Column(name, "number") for name in shown))
+    return Table("scores", "Every metric of every row", columns, lines, note=note)
+
+
+def _mean(found: Interval | None) -> Entry:
+    return number(found.mean if found else None, share)
+
+
+def diagnostics(report: Report) -> Table:
+    """Means over the second half of the updates, of every row."""
+    naming = Naming(report)
+    names = list(dict.fromkeys(name for row in report.rows for name in row.diagnostics))
+    lines = tuple(
+        (*naming.entries(row.objective, row.lag, row.mismatch), *(number(row.diagnostics.get(name)) for name in names))
+        for row in report.rows
+    )
+    columns = (*naming.columns(), *(Column(name, "number") for name in names))
+    return Table("diagnostics", "Diagnostics of every row, over the second half of its updates", columns, lines)
+
+
+def costs(report: Report) -> Table:
+    """What every row has cost, all its seeds together."""
+    naming = Naming(report)
+    columns = (
+        *naming.columns(),
+        Column("tokens generated", "number"),
+        Column("tokens trained", "number"),
+        Column("time", "number"),
+        Column("updates/s", "number"),
+    )
+    lines = tuple(
+        (
+            *naming.entries(row.objective, row.lag, row.mismatch),
+            number(row.cost.tokens_generated, count),
+            number(row.cost.tokens_trained, count),
+            number(row.cost.seconds, duration),
+            number(row.cost.updates_per_second),
+        )
+        for row in report.rows
+    )
+    return Table("costs", "Cost of every row, all its seeds together", columns, lines)
+
+
+def pairs(report: Report) -> Table:
+    """Differences in lag tolerance of every two objectives."""
+    several = Naming(report).several
+    columns = (
+        Column("first", select=True),
+        Column("second", select=True),
+        *([Column("mismatch", select=True)] if several else []),
+        Column("difference in lag tolerance", "number", "First minus second, paired by seed, with its 95 % interval."),
+        Column("p", "number", "Adjusted by Holm's method over all pairs; below it unadjusted, and an exact test."),
+        Column("claim", select=True),
+        Column(
+            "first scores higher",
+            "number",
+            "Probability that a run of the first scores higher than one of the second, at the "
+            "mean over schedules and tasks.",
+        ),
+    )
+    return Table(
+        "pairs", "Lag tolerance of every two objectives", columns, tuple(_pair(pair, several) for pair in report.pairs)
+    )
+
+
+def _pair(pair: Pair, several: bool) -> tuple[Entry, ...]:
+    return (
+        Entry(pair.first),
+        Entry(pair.second),
+        *([Entry(pair.mismatch)] if several else []),
+        interval(pair.difference.value, signed),
+        _p_values(pair.difference),
+        claim(pair.difference),
+        number(pair.probability_of_improvement, share),
+    )
+
+
+def evaluations(report: Report) -> Table | None:
+    """Scores by version and exam; None where every row has one evaluation and the matrix says it."""
+    if len({(found.exam, found.version) for found in report.evaluations if found.objective}) < 2:
+        return None
+    naming = Naming(report)
+    metrics = metrics_of(found.scores for found in report.evaluations)
+    ks = pass_at(metrics)
+    many = len(report.evaluations) > MOST_LINES
+    shown = [name for _, name in ([ks[0], ks[-1]] if len(ks) > 1 else ks)] if many else metrics
+    columns = (
+        *naming.columns(),
+        Column("exam", select=True),
+        Column("version", "number", "Optimizer updates that the policy had seen."),
+        Column("tokens", "number", "Generated by then, by one seed."),
+        *(Column(name, "number") for name in shown),
+    )
+    return Table(
+        "evaluations",
+        "Scores by version and exam",
+        columns,
+        tuple(_evaluation(found, naming, shown) for found in report.evaluations),
+    )
+
+
+def _evaluation(found: Evaluation, naming: Naming, metrics: Sequence[str]) -> tuple[Entry, ...]:
+    return (
+        *naming.entries(found.objective, found.lag, found.mismatch),
+        Entry(found.exam),
+        number(found.version, lambda version: f"{version:.0f}"),
+        number(found.tokens, count),
+        *(interval(found.scores.get(name)) for name in metrics),
+    )
+
+
+def environments(report: Report) -> tuple[Table, dict[str, int]]:
+    """Processors and packages that cells ran with, and the number of each cell's, by its name."""
+    numbers: dict[tuple[str, str], int] = {}
+    by_cell = {}
+    for cell in report.cells:
+        if cell.packages or cell.state == "finished":
+            key = cell.processor, ", ".join(f"{name} {version}" for name, version in cell.packages.items())
+            by_cell[cell.name] = numbers.setdefault(key, len(numbers) + 1)
+    columns = (
+        Column("environment", "number"),
+        Column("processor", "long"),
+        Column("packages", "long"),
+        Column("cells", "number"),
+    )
+    lines = tuple(
+        (Entry(str(i), value=i), Entry(processor), Entry(packages), number(list(by_cell.values()).count(i), count))
+        for (processor, packages), i in numbers.items()
+    )
+    return Table("environments", "Environments", columns, lines), by_cell
+
+
+def manifest(report: Report, environment: dict[str, int]) -> Table:
+    """One line a cell, with the command that makes it again."""
+    naming = Naming(report)
+    several = len(report.sources) > 1
+    columns = (
+        Column("cell"),
+        *naming.columns(),
+        Column("seed", "number"),
+        Column("state", select=True),
+        Column("pass@1", "number"),
+        Column("time", "number"),
+        Column("command", "command", "Makes this cell again."),
+        Column("configuration", "text", "The first digits of its digest, as of the weights': whole in report.json."),
+        Column("weights", "text"),
+        Column("environment", "number"),
+        *([Column("from", select=True)] if several else []),
+        Column("reason", "long"),
+    )
+    return Table(
+        "cells", "Cells", columns, tuple(_manifest_line(cell, naming, environment, several) for cell in report.cells)
+    )
+
+
+def _manifest_line(cell: ManifestLine, naming: Naming, environment: dict[str, int], several: bool) -> tuple[Entry, ...]:
+    return (
+        Entry(cell.name),
+        *naming.entries(cell.objective, cell.lag, cell.mismatch),
+        Entry(str(cell.seed), value=cell.seed),
+        Entry(cell.state, tone="" if cell.state == "finished" else "bad"),
+        number(cell.pass_at_1, share),
+        number(cell.seconds, duration),
+        Entry(cell.command),
+        Entry(cell.id[:12]),
+        Entry(cell.weights_digest[:12] or NOTHING),
+        number(environment.get(cell.name), lambda i: NOTHING if i is None else f"{i:.0f}"),
+        *([Entry(cell.source)] if several else []),
+        Entry(cell.reason),
+    )
+
+
+def sources(report: Report) -> Table:
+    """Results folders that the report is made from."""
+    columns = (
+        Column("folder"),
+        Column("cells", "number"),
+        Column("checksum manifest", "long"),
+        Column("remark", "long"),
+    )
+    lines = tuple(
+        (Entry(source.name), number(source.cells, count), Entry(source.digest), Entry(source.remark))
+        for source in report.sources
+    )
+    return Table("sources", "Results folders", columns, lines)
+
+
+def samples(report: Report) -> Table:
+    """Responses with their verdicts; long ones by beginning and end, and no more than a page can carry."""
+    naming = Naming(report)
+    columns = (
+        *naming.columns(),
+        Column("seed", "number"),
+        Column("verdict", select=True),
+        Column("question", "long"),
+        Column("answer", "long"),
+        Column("response", "long"),
+    )
+    lines: list[tuple[Entry, ...]] = []
+    room = MOST_SAMPLE_TEXT
+    for sample in report.samples:
+        texts = [excerpt(text, LONGEST_TEXT) for text in (sample.question, sample.answer, sample.response)]
+        room -= sum(map(len, texts))
+        if room < 0:
+            break
+        lines.append((*naming.entries(sample.objective, sample.lag, sample.mismatch), *_answered(sample, texts)))
+    left = len(report.samples) - len(lines)
+    note = f"{left} more are in report.json." if left else ""
+    return Table("samples", "Responses to held-out problems", columns, tuple(lines), page=10, note=note)
+
+
+def _answered(sample: Sample, texts: Sequence[str]) -> tuple[Entry, ...]:
+    verdict = Entry("\u2713 right", tone="good") if sample.correct else Entry("\u2717 wrong", tone="bad")
+    return Entry(str(sample.seed), value=sample.seed), verdict, *map(Entry, texts)
+
+
+def dictionary(id: str, caption: str, values: dict[str, Any]) -> Table:
+    """Names and values, in the order given."""
+    lines = tuple((Entry(key), Entry(_json(value))) for key, value in values.items())
+    return Table(id, caption, (Column("name"), Column("value", "long")), lines)
+
+
+def power(report: Report) -> Table | None:
+    """How many seeds it would take to find a difference."""
+    if report.power is None:
+        return None
+    columns = (
+        Column("difference in pass@1"),
+        Column("seeds to find it in one test, four times out of five", "number"),
+    )
+    lines = tuple(
+        (Entry(size), number(seeds, lambda s: "more than a thousand" if s is None else f"{s:.0f}"))
+        for size, seeds in report.power.seeds_for.items()
+    )
+    return Table("power", "Seeds for smaller differences", columns, lines, sortable=False)

@@ -1,0 +1,89 @@
+"""What a reader has to know to read the tables, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ..types import Conventions
+from . import document as doc
+from .standings import reference_gain
+from .table import Table
+
+
+def remarks(table: Table, rows: Sequence[doc.Row], family: doc.Family, power: doc.Power | None) -> Iterator[str]:
+    """One sentence or two each, the general before the particular."""
+    yield from _scores(table, rows)
+    yield family.text
+    if power:
+        yield power.text
+    yield from _lag_numbers(table)
+    yield from conventions(table)
+    for row in rows:
+        where = f"{row.objective} at {row.lag}" + ("" if row.mismatch == "none" else f" under {row.mismatch}")
+        if row.collapses:
+            yield f"{where} collapsed: " + "; ".join(f"seed {found.seed} {told(found)}" for found in row.collapses)
+        yield from (f"{where}: {reason}" for reason in row.reasons)
+
+
+def _scores(table: Table, rows: Sequence[doc.Row]) -> Iterator[str]:
+    base = table.base.get("pass@1")
+    failure = table.results.base.failure if table.results.base else ""
+    if base:
+        bounds = f"95 % interval over problems {base.low:.3f} to {base.high:.3f}"
+        yield f"Held-out pass@1 of the base model: {base.mean:.3f} ({bounds})."
+    else:
+        yield f"The base model has not been evaluated: {failure or 'run the suite again, it goes on'}."
+    over = {row.interval_over for row in rows if row.seeds}
+    if "problems" in over:
+        yield "One seed: intervals over problems, which say nothing about other seeds."
+    if "seeds" in over:
+        yield "Several seeds: Student t intervals over seeds, on this fixed set of held-out problems."
+    yield "Lag in optimizer updates; mean lag over the tokens trained on."
+    if any(cell.non_finite for cell in table.results.trained):
+        yield "A run that ended non-finite counts with scores of 0."
+
+
+def _lag_numbers(table: Table) -> Iterator[str]:
+    gain, constant = reference_gain(table), table.constant
+    if not gain:
+        missing = "no seed of it has ended, or it gains nothing over the base model"
+        against = f"{table.baseline} at lag 0"
+        yield f"No retained gain and no lag tolerance: they are measured against {against}, and {missing}."
+        return
+    yield (
+        f"Retained gain: gain over the base model divided by that of {table.baseline} at lag 0 ({gain:.3f}), "
+        "interval by Fieller."
+    )
+    if len(constant) > 1:
+        lags = ", ".join(lag.partition(":")[2] or "0" for lag in constant)
+        yield (
+            f"Lag tolerance: area under retained gain over log2(1 + lag), lags {lags}, divided by its width. Largest "
+            "lag: up to it at most a tenth of the objective's own gain at lag 0 is lost, interpolated between lags; "
+            "the highest lag tested means at least that."
+        )
+
+
+def told(collapse: doc.Collapse) -> str:
+    """A collapse in words."""
+    if collapse.value is None or collapse.limit is None:
+        return f"{collapse.reason} at update {collapse.update}"
+    return f"{collapse.reason} {collapse.value:.3g}, limit {collapse.limit:.3g}, at update {collapse.update}"
+
+
+def conventions(table: Table) -> Iterator[str]:
+    """One line for each of advantage, aggregate and denominator: what applied, and whose paper says otherwise."""
+    runs = {objective: group.run for (objective, *_), group in table.groups.items() if group.run}
+    for key in Conventions().names:
+        applied = {objective: run[key] for objective, run in sorted(runs.items())}
+        if len(set(applied.values())) > 1:
+            yield f"{key.capitalize()} of each objective's paper: {_by_value(applied)}."
+            continue
+        others = {name: run["paper"][key] for name, run in sorted(runs.items()) if run["paper"][key] != run[key]}
+        differs = f"; their papers use {_by_value(others)}" if others else ""
+        yield from (f"{key.capitalize()} of all objectives: {value}{differs}." for value in set(applied.values()))
+
+
+def _by_value(names: dict[str, str]) -> str:
+    """`value (name, name), value (name)` of a dictionary from name to value."""
+    values = sorted(set(names.values()))
+    return ", ".join(f"{v} ({', '.join(name for name, value in names.items() if value == v)})" for v in values)

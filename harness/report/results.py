@@ -1,0 +1,220 @@
+"""Results folders, read: every cell with what a comparison needs, each of its files read once.
+
+A big folder is read by several processes; what they send back is small.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import store
+from ..checksums import manifest_digest
+from ..config import CollapseRules, cell_name
+from ..evaluate.collapse import Collapse, find_collapse
+from ..gate import PARITY, Gate
+from ..record import SuiteRecord, read_record
+from ..statistics.intervals import Estimate
+from ..types import Conventions, InputError
+from .document import State
+from .evidence import Evidence, evidence
+
+MANY = 200  # cells; fewer are read before a process has started
+MEASURES = (  # of updates, for curves and means
+    "reward", "nll", "nll_positive", "nll_negative", "nll_ratio", "entropy", "ess_token", "ess_sequence", "kl_k1",
+    "kl_k3", "ratio_p99", "removed_positive", "removed_negative", "gradient_norm", "gradient_cosine", "response_tokens",
+    "truncated_fraction",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Where a cell stands in the grid. The base model has no objective."""
+
+    objective: str | None
+    lag: str  # in canonical spelling
+    mismatch: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell as its folder tells it. Without scores it has failed, or has not finished, or was never begun."""
+
+    name: str
+    source: str  # the results folder's name
+    axes: Axes
+    run: Mapping[str, Any]  # configuration and digests of what it reads; empty of a missing one
+    scores: Mapping[str, Estimate] = field(default_factory=dict)  # of the final version on the first exam
+    evaluations: Sequence[Mapping[str, Any]] = ()
+    failure: str = ""
+    non_finite: bool = False  # the objective's own failure, which counts
+    realized_lag: tuple[float, float] | None = None  # mean and largest of the tokens trained on, in updates
+    collapse_in_training: Collapse | None = None
+    measures: Mapping[str, np.ndarray] = field(default_factory=dict)  # by name, [updates]
+    tokens: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [updates], generated for each
+    seconds: float = 0.0  # of generation and learning
+    weights_digest: str = ""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    evidence: Evidence | None = None
+
+    @property
+    def state(self) -> State:
+        if self.scores:
+            return "finished"
+        return "failed" if self.failure else "unfinished" if self.run else "missing"
+
+    @property
+    def rules(self) -> CollapseRules:
+        return CollapseRules(**self.run["collapse"])
+
+    @property
+    def conventions(self) -> dict[str, str]:
+        """Advantage, aggregate and denominator that it was trained with."""
+        return {key: self.run[key] for key in Conventions().names}
+
+    def collapse(self, base: float | None) -> Collapse | None:
+        """That of the training, or else that the final score is too far below the base model's pass@1."""
+        if self.collapse_in_training or not self.scores or base is None:
+            return self.collapse_in_training
+        score, limit = self.scores["pass@1"].mean, self.rules.score_of_base * base
+        return Collapse("score", self.run["updates"], score, limit) if score < limit else None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A learning rate for one objective. `cells` were trained at it; None: the suite's own cells were."""
+
+    learning_rate: float
+    scores: Mapping[str, float]  # mean pass@1 in the search, by rate
+    cells: Sequence[Cell] | None
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What a search for learning rates has come to."""
+
+    budget: Mapping[str, Any]  # the same for all objectives
+    chosen: Mapping[str, Choice]  # by objective
+    unfinished: Sequence[str]  # objectives that nothing could be chosen for yet
+
+
+@dataclass(frozen=True)
+class Results:
+    """What one suite has measured so far: the content of a results folder, or of several that fit together."""
+
+    name: str
+    suite: SuiteRecord
+    cells: Sequence[Cell]
+    proofs: Sequence[Sequence[Gate] | None]  # of each folder, gates run with the suite; None: not yet
+    folders: Mapping[str, Path]  # by the name that its cells know as their source
+    checksums: Mapping[str, str | None]  # of each folder, the digest of its manifest; None: it has none
+    tuning: Tuning | None = None
+    remarks: Mapping[str, str] = field(default_factory=dict)  # of folders, on what was not taken from them
+
+    @property
+    def base(self) -> Cell | None:
+        return next((cell for cell in self.cells if cell.axes.objective is None), None)
+
+    @property
+    def trained(self) -> list[Cell]:
+        return [cell for cell in self.cells if cell.axes.objective is not None]
+
+
+def read_results(folder: Path, name: str) -> Results:
+    """What a results folder holds, as `name`; an InputError in one line if it is none, or not of this version."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; expected the results folder that `lagbench run` printed")
+    paths = sorted(path.parent for path in folder.glob(f"*/{store.RUN}"))
+    if not paths:
+        raise InputError(f"{folder} holds no cells (*/{store.RUN}); expected the folder that `lagbench run` printed")
+    suite = read_record(folder)
+    if suite is None:
+        raise InputError(f"{folder} holds no {store.SUITE}; give the `lagbench run` that made it once more, it goes on")
+    found = {cell.name: cell for cell in _read_all(paths, name)}
+    missing = [Cell(cell, name, axes, {}) for cell, axes in _planned(suite) if cell not in found]
+    return Results(
+        name, suite, (*found.values(), *missing), (_proofs(folder),), {name: folder}, {name: manifest_digest(folder)}
+    )
+
+
+def _planned(suite: SuiteRecord) -> Iterator[tuple[str, Axes]]:
+    """Names and places of the planned cells, but for the base model's."""
+    for at in product(suite.objectives, suite.lags, suite.mismatch, suite.seeds):
+        axes = Axes(*at)
+        name = cell_name(*at)
+        if name in suite.cells:
+            yield name, axes
+
+
+def _proofs(folder: Path) -> Sequence[Gate] | None:
+    """The gates that were run with the suite; None if none were yet."""
+    held = store.read_json(folder / store.GATES)
+    try:
+        return None if held is None else [Gate(**gate) for gate in held["gates"]]
+    except (KeyError, TypeError):
+        damaged = f"{folder / store.GATES} is damaged; delete it and run the suite again"
+        return [Gate(PARITY, False, damaged)]
+
+
+def _read_all(paths: Sequence[Path], source: str) -> Iterator[Cell]:
+    read = partial(read_cell, source=source)
+    if len(paths) < MANY:
+        yield from map(read, paths)
+        return
+    with ProcessPoolExecutor(os.cpu_count(), get_context("fork")) as pool:
+        yield from pool.map(read, paths, chunksize=50)
+
+
+def read_cell(folder: Path, source: str) -> Cell:
+    """A cell from its folder; `source` is the name of the results folder that it is in."""
+    run, result = store.read_json(folder / store.RUN), store.read_json(folder / store.RESULT)
+    failed = None if result else store.read_json(folder / store.FAILED)
+    try:
+        axes = Axes(run["objective"], run["lag"], run["mismatch"], run["seed"])
+        rules = CollapseRules(**run["collapse"])
+        cell = Cell(folder.name, source, axes, run, environment=store.read_json(folder / store.ENVIRONMENT) or {})
+        if not (result or failed):
+            return cell
+        rows = store.read_lines(folder / store.METRICS)
+        cell = replace(
+            cell,
+            collapse_in_training=find_collapse(rows, rules),
+            measures={name: _column(rows, name) for name in MEASURES},
+            tokens=_column(rows, "response_tokens") * run["prompts_per_update"] * run["responses_per_prompt"],
+            seconds=sum(row["generate_s"] + row["learn_s"] for row in rows),
+        )
+        if failed:
+            return _failed(cell, failed)
+        return replace(
+            cell,
+            scores={name: Estimate(**value) for name, value in result["scores"].items()},
+            evaluations=result["evaluations"],
+            realized_lag=(result["lag_mean"], result["lag_max"]),
+            weights_digest=result["weights_digest"],
+            evidence=evidence(folder, run, result, rows) if axes.objective and run["updates"] else None,
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{folder} is not of this version of lagbench ({error!r}); run the suite again") from None
+
+
+def _failed(cell: Cell, failed: Mapping[str, Any]) -> Cell:
+    update = failed.get("non_finite_update")
+    collapse = cell.collapse_in_training
+    if collapse is None and update is not None:
+        collapse = Collapse("non_finite", update)
+    return replace(cell, failure=failed["reason"], non_finite=update is not None, collapse_in_training=collapse)
+
+
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    """One measurement of every update; nan where an update has none."""
+    return np.array([np.nan if row.get(name) is None else row[name] for row in rows], np.float32)

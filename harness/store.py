@@ -22,7 +22,8 @@ results/runs/quick-1a2b3c4d/            one suite
     tuned/                              the suite's own seeds and test problems once more
         lr-0.0003/                      for the objectives that chose this rate: a folder like this one
     SHA256SUMS                          of what is above, when the last command ended: `sha256sum -c SHA256SUMS`
-    report/                             leaderboard and picture
+    report/                             page, tables and picture
+    tracking/                           with --tracker: what TensorBoard, W&B or trackio reads; no part of the results
 
 results/runs/eval-tiny-1a2b3c4d/        one `lagbench eval`
     settings.json                       what was asked, digests of model and data: others are refused here

@@ -92,6 +92,11 @@ def page(report: Report) -> str:
 
 
 @pytest.fixture(scope="module")
+def parsed(page: str) -> Parsed:
+    return Parsed(page)
+
+
+@pytest.fixture(scope="module")
 def large_page() -> str:
     return to_html(large_report())
 
@@ -144,8 +149,8 @@ def test_thinning_keeps_both_ends() -> None:
 # ---- what the page says
 
 
-def test_gates_come_before_every_number(page: str) -> None:
-    text = Parsed(page).text
+def test_gates_come_before_every_number(page: str, parsed: Parsed) -> None:
+    text = parsed.text
     assert page.startswith("<!DOCTYPE html>") and not re.search(r"\d\.\d", text[: text.index("Validity gates")])
     assert page.index('id="validity"') < page.index('id="summary"') < page.index('id="leaderboard"')
 
@@ -206,18 +211,16 @@ def numbers(report: Report) -> Iterator[str]:
         yield from (text for entry in moment.entries for text in spread(entry.tolerance))
 
 
-def test_every_number_is_on_the_page(report: Report, page: str) -> None:
-    text = Parsed(page).text
+def test_every_number_is_on_the_page(report: Report, parsed: Parsed) -> None:
+    text = parsed.text
     assert {number for number in numbers(report) if number not in text} == set()
 
 
 def test_the_same_report_gives_the_same_bytes(report: Report, page: str) -> None:
-    assert to_html(report) == page
     assert to_html(Report.model_validate_json(report.model_dump_json())) == page
 
 
-def test_ids_are_unique_and_every_reference_has_its_target(page: str) -> None:
-    parsed = Parsed(page)
+def test_ids_are_unique_and_every_reference_has_its_target(page: str, parsed: Parsed) -> None:
     ids = [attributes["id"] for _, attributes in parsed.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     wanted = re.findall(r"url\(#([^)]+)\)", page)
@@ -229,8 +232,7 @@ def test_ids_are_unique_and_every_reference_has_its_target(page: str) -> None:
     assert set(wanted) <= set(ids)
 
 
-def test_tables_charts_and_landmarks_have_names(page: str) -> None:
-    parsed = Parsed(page)
+def test_tables_charts_and_landmarks_have_names(page: str, parsed: Parsed) -> None:
     assert len(parsed.of("main")) == len(parsed.of("h1")) == len(parsed.of("header")) == len(parsed.of("footer")) == 1
     assert len(parsed.of("caption")) == len(parsed.of("table"))
     assert all(attributes.get("scope") in ("row", "col") for attributes in parsed.of("th"))
@@ -276,8 +278,8 @@ def test_best_is_bold_only_where_it_is_more_than_noise() -> None:
     assert best((True, False), (0.5, 0.4, 0.3)) == []
 
 
-def test_missing_and_failed_seeds_are_shown_with_their_reason(page: str) -> None:
-    text = Parsed(page).text
+def test_missing_and_failed_seeds_are_shown_with_their_reason(parsed: Parsed) -> None:
+    text = parsed.text
     assert "1 failed; 1 missing; seed 3: OSError: no space left on device" in text
     assert "148 of 150 cells finished, 1 failed, 1 missing." in text
     nothing = Parsed(to_html(empty_report())).text
@@ -386,7 +388,8 @@ def test_many_objectives_get_a_panel_each_and_too_many_are_left_to_the_tables(la
     assert "The 24 best placed objectives, the baseline among them; 26 more are in the tables." in parsed.text
     assert re.search(r"\d of 20 schedules are drawn; measurements of the others", parsed.text)
     assert len(parsed.of("figure")) < 60
-    small = Parsed(to_html(made_up_report(NAMES, SCHEDULES[:3])))
+    assert "The first 50 of 1,000 lines." in parsed.text, "without a script"
+    small = Parsed(to_html(made_up_report(NAMES, SCHEDULES[:2], points=3)))
     assert all(f"{name}, " in small.text for name in NAMES) and "Dashed gray: policy_gradient" in small.text
 
 
@@ -417,8 +420,8 @@ def test_hostile_texts_are_texts(hostile_page: str) -> None:
 def test_data_of_long_tables_cannot_leave_its_script() -> None:
     assert safe_json(["</script><!--&\u2028"]) == '["\\u003c/script\\u003e\\u003c!--\\u0026\u2028"]'
     report = made_up_report(NAMES[:2], tuple(f"constant:{i}" for i in range(101)), points=2)
-    named = [row.model_copy(update={"objective": row.objective + HOSTILE}) for row in report.rows]
-    page = to_html(report.model_copy(update={"rows": tuple(named)}))
+    named = tuple(row.model_copy(update={"objective": row.objective + HOSTILE}) for row in report.rows)
+    page = to_html(report.model_copy(update={"rows": named, "curves": (), "standings": (), "evaluations": ()}))
     data = [text for attributes, text in Parsed(page).scripts if attributes.get("type") == "application/json"]
     matrix = max(data, key=lambda text: HOSTILE[9:30] in json.dumps(json.loads(text)))
     assert not set(matrix) & set("<>&") and len(json.loads(matrix)) == len(report.rows)
@@ -430,8 +433,7 @@ def test_numbers_that_are_none_do_not_break_the_data() -> None:
     assert json.loads(safe_json([number(math.nan).value])) == [None]
 
 
-def test_only_the_page_s_own_script_may_run_and_nothing_is_requested(page: str) -> None:
-    parsed = Parsed(page)
+def test_only_the_page_s_own_script_may_run_and_nothing_is_requested(page: str, parsed: Parsed) -> None:
     (policy,) = (each["content"] for each in parsed.of("meta") if each.get("http-equiv") == "Content-Security-Policy")
     ((_, script),) = (each for each in parsed.scripts if each[0].get("type") != "application/json")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -473,6 +475,7 @@ def opened(browser: Any, paths: dict[str, Path]) -> Iterator[Callable[..., Any]]
 
     def open_page(name: str, width: int = 1280, **options: Any) -> Any:
         contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **options))
+        contexts[-1].set_default_timeout(120_000)  # ms, for machines that have other work
         tab = contexts[-1].new_page()
         tab.on("console", lambda message: complaints.append(message.text))
         tab.on("pageerror", lambda error: complaints.append(str(error)))
@@ -532,28 +535,28 @@ def test_filters_narrow_the_rows_and_say_how_many_are_left(opened: Callable[...,
     assert column(tab, "matrix", "schedule") == ["in_flight:8"]
 
 
-def test_a_thousand_rows_come_in_pages(opened: Callable[..., Any]) -> None:
+def test_a_report_of_5000_cells_opens_at_once_and_comes_in_pages(opened: Callable[..., Any]) -> None:
     tab = opened("large")
+    # Of the main thread's own time: by the clock, a shared machine would measure its other work.
+    measured = tab.context.new_cdp_session(tab)
+    measured.send("Performance.enable", {"timeDomain": "threadTicks"})
+    tab.reload()
+    metrics = {metric["name"]: metric["value"] for metric in measured.send("Performance.getMetrics")["metrics"]}
+    assert 0 < metrics["TaskDuration"] < 3, "seconds until 5,000 cells are loaded"
     status, rows = tab.locator("#matrix [role=status]"), tab.locator("#matrix tbody tr")
     assert status.inner_text() == "1 to 50 of 1,000 lines" and rows.count() == 50
     assert tab.locator("#matrix button", has_text="Previous").is_disabled()
     tab.locator("#matrix button", has_text="Next").click()
     assert status.inner_text() == "51 to 100 of 1,000 lines"
     assert column(tab, "matrix", "objective")[0] == "objective_02" and rows.count() == 50
-    assert column(tab, "matrix", "schedule")[0] == "lag 12"
+    assert column(tab, "matrix", "schedule")[0] == "lag 64"
     tab.locator("#matrix thead th", has_text="pass@1").first.locator("button").click()
     values = [float(text) for text in column(tab, "matrix", "pass@1")]
     assert status.inner_text() == "1 to 50 of 1,000 lines" and values == sorted(values, reverse=True)
     tab.locator("#cells label", has_text="state").locator("select").select_option(label="failed")
     assert tab.locator("#cells [role=status]").inner_text() == "1 of 5,000 lines"
-
-
-def test_a_page_of_5000_cells_opens_in_three_seconds(opened: Callable[..., Any]) -> None:
-    took = []
-    while not took or (min(took) >= 3 and len(took) < 3):  # the best of three: other work may share the processor
-        timing = "performance.getEntriesByType('navigation')[0].loadEventEnd"
-        took.append(opened("large").evaluate(timing) / 1000)
-    assert 0 < min(took) < 3
+    tab.set_viewport_size({"width": 390, "height": 844})
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_charts_change_with_the_schedule_and_show_one_line_alone(opened: Callable[..., Any]) -> None:
@@ -599,7 +602,7 @@ def test_hostile_texts_do_nothing(opened: Callable[..., Any]) -> None:
     assert visible(HOSTILE)[:40] in tab.locator("#matrix tbody th").first.inner_text()
 
 
-@pytest.mark.parametrize("name", ["small", "large", "hostile"])
+@pytest.mark.parametrize("name", ["small", "hostile"])
 def test_a_phone_shows_it_without_scrolling_sideways(opened: Callable[..., Any], name: str) -> None:
     assert opened(name, width=390).evaluate("document.documentElement.scrollWidth") <= 390
 
@@ -609,7 +612,6 @@ def test_without_a_script_everything_is_there_to_read(opened: Callable[..., Any]
     assert tab.locator("#matrix tbody tr").count() == len(report.rows)
     assert tab.locator("#learning .choice:visible").count() == len(report.schedules)
     assert not tab.locator("#theme").is_visible() and tab.locator(".controls").count() == 0
-    assert "The first 50 of 1,000 lines." in opened("large", java_script_enabled=False).locator("#matrix").inner_text()
 
 
 def test_tables_are_long_at_two_hundred_lines() -> None:

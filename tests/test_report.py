@@ -18,6 +18,8 @@ from lagbench.harness.config import Run
 from lagbench.harness.report.comparison import compare
 from lagbench.harness.report.document import Report, Row, Standing
 from lagbench.harness.report.gather import gather
+from lagbench.harness.report.manifest import command
+from lagbench.harness.report.results import Axes, Cell
 from lagbench.harness.report.table import constant_lag
 
 BASE = 0.2
@@ -168,6 +170,22 @@ def test_aggregates(report: Report) -> None:
     naive = standing(report, "policy_gradient")
     assert naive.optimality_gap == pytest.approx(np.maximum(1 - gains, 0).mean())
     assert naive.profile[report.thresholds.index(0.5)] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("lagbench run tiny", "lagbench run tiny objectives=grpo lags=constant:8 seeds=3"),
+        (
+            "lagbench run quick lags=0,8 seeds=3,4 updates=7 --results /somewhere/else --workers=4 --tracker wandb",
+            "lagbench run quick updates=7 objectives=grpo lags=constant:8 seeds=3",
+        ),
+        ("lagbench run 'my suite.toml'", "lagbench run 'my suite.toml' objectives=grpo lags=constant:8 seeds=3"),
+    ],
+)
+def test_every_cell_has_the_command_that_makes_it_again(given: str, expected: str) -> None:
+    axes = Axes("grpo", "constant:8", "none", 3)
+    assert command(Cell("", "", axes, {}, environment={"command": given})) == expected
 
 
 def test_power(report: Report) -> None:

@@ -29,6 +29,9 @@ def run(
     checkpoint_every: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Time between two checkpoints of a cell.")
     ] = 15.0,
+    tracker: Annotated[
+        str | None, typer.Option(help="Log cells to tensorboard, wandb or trackio, below FOLDER/tracking.")
+    ] = None,
 ) -> None:
     """Train and evaluate objectives x lags x seeds, then print the leaderboard.
 
@@ -43,8 +46,10 @@ def run(
     Every key: lagbench list settings
     """
     from ..config import load_suite
+    from ..track import require_tracker
 
-    chosen = load_suite(suite, overrides or [])  # before the slow imports: a typing mistake is told at once
+    require_tracker(tracker)  # before the slow imports: a typing mistake is told at once
+    chosen = load_suite(suite, overrides or [])
     from ..report.comparison import compare
     from ..report.gather import gather
     from ..store import REPORT
@@ -53,7 +58,7 @@ def run(
     from ..sweep.run import run_suite
 
     folder = results or Path("results") / "runs" / chosen.label
-    how = Execution(shlex.join(["lagbench", *sys.argv[1:]]), workers or default_workers(), checkpoint_every)
+    how = Execution(shlex.join(["lagbench", *sys.argv[1:]]), workers or default_workers(), checkpoint_every, tracker)
     try:
         unfinished = run_suite(chosen, folder, how)
     except KeyboardInterrupt:

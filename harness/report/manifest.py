@@ -8,6 +8,9 @@ from . import document as doc
 from .results import Cell, Results
 
 
+OF_NO_MATTER = ("--results", "--workers", "--checkpoint-every", "--tracker")  # options that change no cell
+
+
 def manifest(cell: Cell) -> doc.Cell:
     """A cell's line."""
     axes, about = cell.axes, cell.environment
@@ -35,12 +38,13 @@ def command(cell: Cell) -> str:
 
     Overrides are read from left to right, so the axes at its end count.
     """
-    given = shlex.split(cell.environment.get("command", ""))
-    words, skip = [], False
+    words, given = [], iter(shlex.split(cell.environment.get("command", "")))
     for word in given:
-        if not skip and word.split("=")[0] not in ("--results", "--workers", "--checkpoint-every"):
+        option = word.partition("=")[0]
+        if option not in OF_NO_MATTER:
             words.append(word)
-        skip = not skip and word in ("--results", "--workers", "--checkpoint-every")
+        elif word == option:
+            next(given, None)  # its value is a word of its own
     if not words or cell.axes.objective is None:
         return shlex.join(words)
     axes = (f"objectives={cell.axes.objective}", f"lags={cell.axes.lag}", f"seeds={cell.axes.seed}")

@@ -33,6 +33,7 @@ from ..rollout import Sampler
 from ..rollout.mismatch import Bf16Sampler, Mismatch, make_mismatch
 from ..rollout.text import Codec, stop_ids
 from ..rollout.torch_sampler import NO_DISTURBANCE, TorchSampler
+from ..track import NO_TRACKER, Tracker, open_tracker
 from ..types import NonFinite, Task
 from ..verify import Verifier
 from .beginnings import Beginnings, SharingSampler, initial_lengths
@@ -49,6 +50,7 @@ class Execution:
     command: str  # that makes them again
     workers: int  # cells at a time
     checkpoint_every_s: float
+    tracker: str | None = None  # one of track.WRITERS
 
 
 def run_cell(run: Run, folder: Path, how: Execution, on_update: Callable[[int], None]) -> None:
@@ -58,8 +60,9 @@ def run_cell(run: Run, folder: Path, how: Execution, on_update: Callable[[int], 
         if (folder / store.RESULT).exists():
             return
         (folder / store.FAILED).unlink(missing_ok=True)
+        tracker, result = open_tracker(how.tracker, run, folder), None
         try:
-            result = seal(work(run, folder, how, on_update), folder)
+            result = seal(work(run, folder, how, on_update, tracker), folder)
         except Exception as error:
             if store.is_unwritable(error):
                 raise
@@ -70,9 +73,13 @@ def run_cell(run: Run, folder: Path, how: Execution, on_update: Callable[[int], 
         else:
             store.write_json(folder / store.RESULT, result)
             (folder / store.CHECKPOINT).unlink(missing_ok=True)
+        finally:
+            tracker.close(result)
 
 
-def work(run: Run, folder: Path, how: Execution, on_update: Callable[[int], None]) -> dict[str, Any]:
+def work(
+    run: Run, folder: Path, how: Execution, on_update: Callable[[int], None], tracker: Tracker = NO_TRACKER
+) -> dict[str, Any]:
     """Train to the end, evaluate, and return what `result.json` holds."""
     task = task_of(run)
     with ExitStack() as held:
@@ -84,6 +91,7 @@ def work(run: Run, folder: Path, how: Execution, on_update: Callable[[int], None
         store.write_json(folder / store.PLAN, trainer.plan.to_json())
         if run.objective is not None:
             for row in train(trainer, OBJECTIVES.get(run.objective), folder, how.checkpoint_every_s, evaluate):
+                tracker.log(row["update"], row)
                 on_update(row["update"] + 1)
         evaluate(run.updates)
     save_model(trainer, folder)

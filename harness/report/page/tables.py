@@ -285,8 +285,10 @@ def matrix(report: Report) -> Table:
         Column(
             "claim",
             "text",
-            f"{BETTER} or {WORSE} than the baseline: adjusted p below {report.family.level:g}. "
-            "no difference shown: above it. no claim: too few seeds to say anything.",
+            f"{BETTER} or {WORSE} than the baseline: adjusted p below {report.family.level:g}. no difference shown: "
+            "above it. no claim: too few seeds in this row."
+            if report.family.claims
+            else "Too few seeds to say anything.",
             select=True,
         ),
         Column("seeds", "number", "Those that came to an end."),

@@ -30,7 +30,7 @@ from made_up_report import (
 from lagbench.harness.report.document import Difference, Interval, Report
 from lagbench.harness.report.page import page as page_module
 from lagbench.harness.report.page import tables
-from lagbench.harness.report.page.charts import BASELINE, Line, Panel, draw, range_of
+from lagbench.harness.report.page.charts import BASELINE, Line, Panel, draw, range_of, spans_orders
 from lagbench.harness.report.page.grids import INK, LEVELS, color, contrast, heat_maps, win_matrices
 from lagbench.harness.report.page.page import to_html
 from lagbench.harness.report.page.plots import thinned
@@ -381,6 +381,19 @@ def test_the_range_holds_all_points_and_cuts_only_intervals_that_would_flatten_t
     assert range_of([wide], [0.5], 0.0, 0.55, False)[0] == 0.0
     assert range_of([], [], None, None, False) == pytest.approx((-0.05, 1.05))
     assert range_of([line(y=(0.001, 0.0, 1.0))], [], None, None, True) == pytest.approx((0.001 / 1.3, 1.3))
+
+
+def test_an_axis_is_logarithmic_only_where_it_shows_more() -> None:
+    assert spans_orders([line(y=(0.001, 0.1, 0.2))])
+    assert not spans_orders([line(y=(0.1, None, 0.2))])
+    assert not spans_orders([line(y=(0.0, 0.1, 0.2))]) and not spans_orders([line(y=(1e-13, 0.1, 0.2))])
+    assert not spans_orders([]) and not spans_orders([line(y=(-1.0, 2.0, 100.0))])
+
+
+def test_history_is_drawn_where_there_is_some(report: Report, parsed: Parsed) -> None:
+    assert "Lag tolerance over time" in parsed.text and "2026-03-01" in parsed.text
+    once = report.model_copy(update={"history": report.history[:1], "curves": (), "evaluations": ()})
+    assert "Lag tolerance over time" not in Parsed(to_html(once)).text
 
 
 def test_many_objectives_get_a_panel_each_and_too_many_are_left_to_the_tables(large_page: str) -> None:

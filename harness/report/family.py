@@ -54,7 +54,7 @@ def _family_text(table: Table, size: int, claims: bool) -> str:
         )
     return (
         f"Tests: {against}; {size} in the family that the suite fixes, missing ones counted. Paired t over seeds, "
-        f"significant (*) where Holm's adjusted p is at most {LEVEL}."
+        f"significant and marked where Holm's adjusted p is at most {LEVEL}."
     )
 
 

@@ -141,10 +141,10 @@ def read_results(folder: Path, name: str) -> Results:
     if suite is None:
         raise InputError(f"{folder} holds no {store.SUITE}; give the `lagbench run` that made it once more, it goes on")
     found = {cell.name: cell for cell in _read_all(paths, name)}
-    missing = [Cell(cell, name, axes, {}) for cell, axes in _planned(suite) if cell not in found]
-    return Results(
-        name, suite, (*found.values(), *missing), (_proofs(folder),), {name: folder}, {name: manifest_digest(folder)}
-    )
+    given = {"command": _last_command(folder)}  # that will make what no run has begun
+    missing = [Cell(cell, name, axes, {}, environment=given) for cell, axes in _planned(suite) if cell not in found]
+    cells = (cell if cell.environment else replace(cell, environment=given) for cell in found.values())
+    return Results(name, suite, (*cells, *missing), (_proofs(folder),), {name: folder}, {name: manifest_digest(folder)})
 
 
 def _planned(suite: SuiteRecord) -> Iterator[tuple[str, Axes]]:
@@ -154,6 +154,11 @@ def _planned(suite: SuiteRecord) -> Iterator[tuple[str, Axes]]:
         name = cell_name(*at)
         if name in suite.cells:
             yield name, axes
+
+
+def _last_command(folder: Path) -> str:
+    commands = store.read_lines(folder / store.COMMANDS)
+    return commands[-1].get("command", "") if commands else ""
 
 
 def _proofs(folder: Path) -> Sequence[Gate] | None:

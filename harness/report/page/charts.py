@@ -110,9 +110,12 @@ class _Scale:
 
 
 def spans_orders(lines: Sequence[Line]) -> bool:
-    """Whether the values are positive and so far apart that only a logarithmic axis shows the small ones."""
+    """Whether the values are so far apart that only a logarithmic axis shows the small ones.
+
+    Not where one is zero or, beside the largest, nothing but a rounding error: such an axis would show little else.
+    """
     values = [value for line in lines for value in line.y if value is not None and math.isfinite(value)]
-    return bool(values) and min(values) > 0 and max(values) > 50 * min(values)
+    return bool(values) and 1e-6 * max(values) < min(values) < 0.02 * max(values)
 
 
 def range_of(

@@ -54,28 +54,8 @@ class Section:
 def figures(report: Report) -> tuple[Section, ...]:
     """All sections of charts that the report has data for."""
     cast = Cast(report)
-    made = [make(report, cast) for make in (_history, _against_lag, _learning, _pass_at_k, _drift, _runs)]
+    made = [make(report, cast) for make in (_against_lag, _learning, _pass_at_k, _drift, _runs, _history)]
     return tuple(section for section in made if section.choices)
-
-
-def _history(report: Report, cast: Cast) -> Section:
-    """Lag tolerance at each of a leaderboard's moments."""
-    names = cast.some(MOST_SMALL)
-    dates = [f"{i}: {moment.date}" for i, moment in enumerate(report.history, 1)]
-    choices: list[Choice] = []
-    for mismatch in Naming(report).mismatches if len(dates) > 1 else ():
-        lines = []
-        for name in names:
-            found = [(i, entry.tolerance) for i, moment in enumerate(report.history) for entry in moment.entries
-                     if (entry.objective, entry.mismatch) == (name, mismatch)]  # fmt: skip
-            keys, x = [dates[i] for i, _ in found], [float(i) for i, _ in found]
-            lines += [replace(cast.line(name, keys, x, [value for _, value in found]), spread="bars")] if found else []
-        ticks = thinned([(float(i), moment.date) for i, moment in enumerate(report.history)], 5)
-        plot = Plot("lag tolerance", "leaderboard of", "date", tuple(lines), tuple(ticks))
-        charts = cast.charts(f"history-{len(choices)}", "Lag tolerance over time", "", [plot], names, "middle")
-        choices += _choice(mismatch, charts)
-    text = "The leaderboard as it was each time that results were added."
-    return Section("history", "History", "History", text, "mismatch", tuple(choices), _left_out(cast, names))
 
 
 def _against_lag(report: Report, cast: Cast) -> Section:
@@ -306,7 +286,7 @@ def _drift(report: Report, cast: Cast) -> Section:
             plot, told = _by_schedule(report, cast, points, label, plain)
             plots.append(replace(plot, spans=True))
             text = told or text
-        title = "Effective sample size and divergence against lag"
+        title = "ESS and KL"
         choices += _choice(mismatch, cast.charts(f"drift-{len(choices)}", title, text, plots, names))
     text = (
         "Between the policy that drew the tokens and the current one; means over the second half of the "
@@ -357,3 +337,23 @@ def _profile(cast: Cast, standing: Standing, thresholds: Sequence[float]) -> Lin
     points = list(zip(thresholds, standing.profile, strict=False))
     keys, values = [f"{threshold:g}" for threshold, _ in points], [Interval(mean=value) for _, value in points]
     return cast.line(standing.objective, keys, [threshold for threshold, _ in points], values)
+
+
+def _history(report: Report, cast: Cast) -> Section:
+    """Lag tolerance at each of a leaderboard's moments."""
+    names = cast.some(MOST_SMALL)
+    dates = [f"{i}: {moment.date}" for i, moment in enumerate(report.history, 1)]
+    choices: list[Choice] = []
+    for mismatch in Naming(report).mismatches if len(dates) > 1 else ():
+        lines = []
+        for name in names:
+            found = [(i, entry.tolerance) for i, moment in enumerate(report.history) for entry in moment.entries
+                     if (entry.objective, entry.mismatch) == (name, mismatch)]  # fmt: skip
+            keys, x = [dates[i] for i, _ in found], [i + 0.02 * cast.style(name) for i, _ in found]
+            lines += [replace(cast.line(name, keys, x, [value for _, value in found]), spread="bars")] if found else []
+        ticks = thinned([(float(i), moment.date) for i, moment in enumerate(report.history)], 5)
+        plot = Plot("lag tolerance", "leaderboard of", "date", tuple(lines), tuple(ticks))
+        charts = cast.charts(f"history-{len(choices)}", "Lag tolerance over time", "", [plot], names, "middle")
+        choices += _choice(mismatch, charts)
+    text = "The leaderboard as it was each time that results were added."
+    return Section("history", "History", "History", text, "mismatch", tuple(choices), _left_out(cast, names))

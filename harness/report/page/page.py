@@ -82,7 +82,6 @@ def _view(report: Report) -> dict[str, Any]:
         "summary": _summary(report),
         "problems": _problems(report),
         "failed_gates": [gate for gate in report.gates if gate.passed is False],
-        "open_gates": [gate for gate in report.gates if gate.passed is None],
         "limits": _limits(report),
         "standings": tables.leaderboard(report),
         "history": tables.history(report),

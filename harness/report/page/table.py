@@ -112,8 +112,8 @@ class Naming:
         self.several = self.mismatches != ("none",)
         self.order = {schedule: float(i) for i, schedule in enumerate(report.schedules)}
 
-    def columns(self, objective: str = "objective") -> tuple[Column, ...]:
-        named = (Column(objective, select=True), Column("schedule", select=True))
+    def columns(self) -> tuple[Column, ...]:
+        named = (Column("objective", select=True), Column("schedule", select=True))
         return (*named, Column("mismatch", select=True)) if self.several else named
 
     def entries(self, objective: str | None, lag: str, mismatch: str) -> tuple[Entry, ...]:

@@ -42,7 +42,6 @@ def leaderboard(report: Report) -> Table:
             "Ranks that the differences leave open: from 1 + how many are significantly better, to how "
             "many there are less those that are significantly worse. Equal ranks are no order.",
         ),
-        Column("reads", "text", "Log-probabilities besides the current policy's that the objective's formula takes."),
         Column(
             "lag tolerance",
             "number",
@@ -77,6 +76,7 @@ def leaderboard(report: Report) -> Table:
             if report.search
             else []
         ),
+        Column("reads", "text", "Log-probabilities besides the current policy's that the objective's formula takes."),
         Column("tokens", "number", "Generated, all runs together; below it those that reached the loss."),
         Column(
             "time",
@@ -109,7 +109,6 @@ def _standing(standing: Standing, report: Report, several: bool) -> tuple[Entry,
         Entry(standing.objective, "baseline" if standing.objective == report.family.baseline else ""),
         *([Entry(standing.mismatch)] if several else []),
         _rank(standing.place, standing.best_rank, standing.worst_rank),
-        Entry(reads(standing), tone="" if standing.reads else "weak"),
         interval(found, tone="best" if alone else ""),
         _bar(found),
         interval(standing.largest_lag, plain),
@@ -118,12 +117,13 @@ def _standing(standing: Standing, report: Report, several: bool) -> tuple[Entry,
         interval(standing.iqm),
         number(standing.optimality_gap, share),
         *(chosen if report.search else ()),
+        Entry(_reads(standing), tone="" if standing.reads else "weak"),
         number(standing.cost.tokens_generated, count, f"{count(standing.cost.tokens_trained)} trained"),
         number(standing.cost.seconds, duration, _speed(standing.cost)),
     )
 
 
-def reads(standing: Standing) -> str:
+def _reads(standing: Standing) -> str:
     """Which log-probabilities, in words."""
     return ", ".join(name.removesuffix("_logprobs") for name in standing.reads) or "none"
 
@@ -285,7 +285,7 @@ def matrix(report: Report) -> Table:
         Column(
             "claim",
             "text",
-            f"{BETTER} or {WORSE} than the baseline: adjusted p below {report.family.level:g}. no difference shown: "
+            f"{BETTER} or {WORSE} than the baseline: adjusted p at most {report.family.level:g}. no difference shown: "
             "above it. no claim: too few seeds in this row."
             if report.family.claims
             else "Too few seeds to say anything.",
@@ -621,15 +621,17 @@ def dictionary(id: str, caption: str, values: dict[str, Any]) -> Table:
 
 
 def power(report: Report) -> Table | None:
-    """How many seeds it would take to find a difference."""
+    """Which differences the suite finds, and how many seeds smaller ones would take."""
     if report.power is None:
         return None
-    columns = (
-        Column("difference in pass@1"),
-        Column("seeds to find it in one test, four times out of five", "number"),
-    )
-    lines = tuple(
-        (Entry(size), number(seeds, lambda s: "more than a thousand" if s is None else f"{s:.0f}"))
-        for size, seeds in report.power.seeds_for.items()
-    )
-    return Table("power", "Seeds for smaller differences", columns, lines, sortable=False)
+    found, one = report.power, "one test"
+    columns = (Column("difference in pass@1"), Column("seeds", "number"), Column("test"))
+    sizes = ((found.detectable, one), (found.detectable_in_family, "the first of the family"))
+    with_these = [(Entry(share(size, 4)), number(found.seeds), Entry(test)) for size, test in sizes if size is not None]
+    others = [(Entry(size), number(seeds, _seeds), Entry(one)) for size, seeds in found.seeds_for.items()]
+    caption = "Differences that are found four times out of five, and the seeds that it takes"
+    return Table("power", caption, columns, (*with_these, *others), sortable=False)
+
+
+def _seeds(many: float | None) -> str:
+    return "more than a thousand" if many is None else f"{many:.0f}"

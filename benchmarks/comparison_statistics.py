@@ -61,7 +61,7 @@ class Tally:
     held: int = 0
     asked: int = 0
 
-    def count(self, held: bool) -> None:
+    def count(self, held: bool | np.bool_) -> None:
         self.held += bool(held)
         self.asked += 1
 
@@ -284,7 +284,7 @@ def show_single_tests(report: Report, benchmarks: int, seed: int) -> None:
                     flush=True,
                 )
                 if shared and effect and seeds == 5:
-                    ratio = found["paired t"].share / found["Welch t"].share
+                    ratio = found["paired t"].share / max(found["Welch t"].share, 1 / benchmarks)
     verdict = report.require("power of paired t over Welch's, 5 seeds, shared noise", ratio, 2, float("inf"))
     print(f"\nPairing at 5 seeds where noise is shared: {ratio:.1f} x the power of Welch's t (required: 2) {verdict}")
 

@@ -58,11 +58,12 @@ def damaged_files(cell: Path) -> list[str]:
 
 
 def damaged_cells(folder: Path) -> list[str]:
-    """What is wrong with the files of all finished cells, a sentence for each, by their results' own checksums."""
-    cells = sorted(path.parent for path in folder.glob(f"*/{store.RESULT}"))
+    """What is wrong with the files of all finished cells, searched and tuned ones too, by their own checksums."""
+    places = [folder, *(folder / part for part in _parts(folder))]
+    cells = sorted(path.parent for place in places for path in place.glob(f"*/{store.RESULT}"))
     with ThreadPoolExecutor(THREADS) as pool:
         found = zip(cells, pool.map(damaged_files, cells), strict=True)
-        return [f"{cell.name}/{wrong}" for cell, its in found for wrong in its]
+        return [f"{cell.relative_to(folder)}/{wrong}" for cell, its in found for wrong in its]
 
 
 def write_manifest(folder: Path) -> None:
@@ -84,30 +85,26 @@ def verify_manifest(folder: Path, deep: bool = False) -> list[str]:
     rest, unless a kill has left them without a manifest. Empty if all is well; without a manifest, which is for the
     caller to judge (`manifest_digest` is None), the first sentence says so.
     """
-    found = _verify(folder, deep)
+    found = _verify(folder)
     for part in _parts(folder):
         if manifest_digest(folder / part):
-            found += [f"{part}/{sentence}" for sentence in _verify(folder / part, deep)]
-    return found
+            found += [f"{part}/{sentence}" for sentence in _verify(folder / part)]
+    return found + (damaged_cells(folder) if deep else [])
 
 
-def _verify(folder: Path, deep: bool) -> list[str]:
-    found = damaged_cells(folder) if deep else []
+def _verify(folder: Path) -> list[str]:
     path = folder / store.CHECKSUMS
     if not path.is_file():
-        return [
-            f"{store.CHECKSUMS}: missing: lagbench run is at work here, was killed, or was too old to write it",
-            *found,
-        ]
+        return [f"{store.CHECKSUMS}: missing: lagbench run is at work here, was killed, or was too old to write it"]
     try:
         expected = _read(path)
     except InputError as error:
-        return [str(error), *found]
+        return [str(error)]
     actual = _digests(folder, list(expected))
     wrong = [name for name in expected if actual[name] != expected[name]]
     changes = [f"{name}: {'missing' if actual[name] is None else 'not what lagbench run left'}" for name in wrong]
     added = [f"{name}: added since lagbench run" for name in _listed(folder) if name not in expected]
-    return [*changes, *added, *found]
+    return [*changes, *added]
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ import pytest
 
 from lagbench import InputError
 from lagbench.harness import store
-from lagbench.harness.config import Run, load_suite
+from lagbench.harness.config import CollapseRules, Run, load_suite
 from lagbench.harness.report.evaluations import evaluations
 from lagbench.harness.report.results import read_cell
 from lagbench.harness.sweep.cell import Execution, run_cell
@@ -48,7 +48,7 @@ def test_checkpoints_are_compared_on_the_same_draws(run, tmp_path: Path) -> None
     assert found["weights_digest"] == plain["weights_digest"] and found["scores"] == plain["scores"]
     assert [e["version"] for e in found["evaluations"]] == [0, 2, 3]
     assert found["evaluations"][0]["scores"] == base["scores"]
-    rows = list(evaluations([read_cell(tmp_path / name, "") for name in ("a", "b", "base")]))
+    rows = list(evaluations([read_cell(tmp_path / name, "", CollapseRules()) for name in ("a", "b", "base")]))
     assert [(row["objective"], row["version"]) for row in rows] == [
         ("policy_gradient", 0), ("policy_gradient", 2), ("policy_gradient", 3), ("policy_gradient", 3), (None, 0)
     ]  # fmt: skip

@@ -35,7 +35,7 @@ from lagbench.harness.report.page.grids import INK, LEVELS, color, contrast, hea
 from lagbench.harness.report.page.page import to_html
 from lagbench.harness.report.page.plots import thinned
 from lagbench.harness.report.page.table import MOST_LINES, number, safe_json
-from lagbench.harness.report.page.text import count, duration, estimate, excerpt, number_list, one_line, share, visible
+from lagbench.harness.report.text import count, duration, estimate, excerpt, number_list, one_line, share, visible
 
 VOID = {"meta", "link", "input", "br", "hr", "img"}
 MINUS = "\u2212"

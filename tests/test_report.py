@@ -14,13 +14,13 @@ from scipy import stats
 from lagbench import InputError
 from lagbench.harness import store
 from lagbench.harness.checksums import seal, write_manifest
-from lagbench.harness.config import Run
+from lagbench.harness.config import CollapseRules, Run
 from lagbench.harness.report.comparison import compare
 from lagbench.harness.report.document import Report, Row, Standing
 from lagbench.harness.report.gather import gather
+from lagbench.harness.report.groups import constant_lag
 from lagbench.harness.report.manifest import command
 from lagbench.harness.report.results import Axes, Cell
-from lagbench.harness.report.table import constant_lag
 
 BASE = 0.2
 ASYMPO = {("constant:0", seed): score for seed, score in enumerate((0.60, 0.62, 0.64))} | {
@@ -154,7 +154,7 @@ def test_lag_numbers_by_hand(report: Report) -> None:
 
 def test_ranks_leave_open_what_differences_do(report: Report) -> None:
     assert [(s.objective, s.place, s.best_rank, s.worst_rank) for s in report.standings] == [
-        ("asympo", 1, 1, 1), ("policy_gradient", 2, 2, 2), ("grpo", None, 1, 3)
+        ("asympo", 1, 1, 2), ("policy_gradient", 2, 2, 3), ("grpo", None, 1, 3)
     ]  # fmt: skip
     (pair,) = report.pairs
     differences = (np.array([0.60 + 0.55, 1.20, 1.22]) - np.array([0.80, 0.71, 0.67])) / 2 / 0.41
@@ -185,7 +185,7 @@ def test_aggregates(report: Report) -> None:
 )
 def test_every_cell_has_the_command_that_makes_it_again(given: str, expected: str) -> None:
     axes = Axes("grpo", "constant:8", "none", 3)
-    assert command(Cell("", "", axes, {}, environment={"command": given})) == expected
+    assert command(Cell("", "", axes, {}, CollapseRules(), environment={"command": given})) == expected
 
 
 def test_power(report: Report) -> None:
@@ -217,17 +217,16 @@ def test_no_claim_with_one_or_two_seeds(tmp_path: Path, seeds: str, claims: bool
 
 
 def test_the_verdict_over_the_updates_is_made_when_reporting(folder: Path) -> None:
-    """A fall before a run turned non-finite is what is told, under the thresholds that the cell's settings hold."""
+    """A fall before a run turned non-finite is what is told, under the thresholds that the folder was last run with."""
     failed = folder / "grpo-constant-8-seed1"
     first = store.read_lines(folder / "grpo-constant-8-seed0" / store.METRICS)[0]
     store.write_lines(failed / store.METRICS, (first | {"reward": 0.6 if u < 5 else 0.0} for u in range(12)))
     write_manifest(folder)
     (collapse,) = row(compare(gather([folder])), "grpo", 8).collapses
     assert collapse.reason == "reward_of_start"
-    run = store.read_json(failed / store.RUN)
-    store.write_json(
-        failed / store.RUN, run | {"collapse": run["collapse"] | {"reward_of_start": 0, "reward_of_best": 0}}
-    )
+    suite = store.read_json(folder / store.SUITE)
+    lenient = suite["collapse"] | {"reward_of_start": 0, "reward_of_best": 0}
+    store.write_json(folder / store.SUITE, suite | {"collapse": lenient})
     write_manifest(folder)
     (collapse,) = row(compare(gather([folder])), "grpo", 8).collapses
     assert (collapse.reason, collapse.update) == ("non_finite", 3)
@@ -339,7 +338,7 @@ def test_folders_that_are_none_end_in_one_line(name: str, tmp_path: Path, lagben
 def test_what_is_partial_is_told_in_one_line(folder: Path, tmp_path: Path, lagbench_here) -> None:
     made_up(tmp_path / "none", lambda run: None, [*TWO, "seeds=0"])
     ran = lagbench_here("report", str(tmp_path / "none"))
-    assert (ran.returncode, ran.stdout) == (2, "") and "none of its 5 cells has finished" in ran.stderr
+    assert (ran.returncode, ran.stdout) == (2, "") and "none of 5 cells has finished" in ran.stderr
     ran = lagbench_here("report", str(folder), "--json")
     assert ran.returncode == 2 and len(ran.stderr.splitlines()) == 1 and json.loads(ran.stdout)["rows"]
 
@@ -433,3 +432,107 @@ def test_seals_protect_a_cell_without_a_manifest(tmp_path: Path) -> None:
 
 def test_constant_lag() -> None:
     assert [constant_lag(lag) for lag in ("sync", "constant:0", "constant:64", "uniform:0-4")] == [0, 0, 64, None]
+
+
+# ---- what a review found
+
+
+def test_a_later_folder_cannot_undo_a_collapse(tmp_path: Path) -> None:
+    """The same seeds once ended non-finite and once well: the first end counts, in whatever order states are."""
+    made_up(tmp_path / "a", lambda run: NON_FINITE if run.objective == "asympo" else constant(run), [*TWO, "seeds=0"])
+    made_up(tmp_path / "b", constant, [*TWO, "seeds=0"])
+    merged = compare(gather([tmp_path / "a", tmp_path / "b"]))
+    assert row(merged, "asympo", 8).by_seed == {0: 0.0} and len(row(merged, "asympo", 8).collapses) == 1
+    assert merged.sources[1].remark == "5 cells are in an earlier folder too, 3 with the same weights"
+
+
+def test_hyperparameters_are_compared_with_every_folder(tmp_path: Path) -> None:
+    made_up(tmp_path / "a", constant, ["objectives=policy_gradient", "lags=0,8", "seeds=0"])
+    for name, scale in (("b", 0.5), ("c", 0.1)):
+        grid = ["objectives=spo", "baseline=policy_gradient", "lags=0,8", "seeds=0"]
+        made_up(tmp_path / name, constant, [*grid, f"hyperparameters.spo.neg_scale={scale}"])
+    with pytest.raises(InputError, match=r"c does not belong into one report with .*b: its spo has other hyper"):
+        gather([tmp_path / name for name in "abc"])
+
+
+def test_tuned_cells_stand_under_the_gates_too(tmp_path: Path) -> None:
+    folder = remade(tmp_path / "out")
+    part = folder / "tuned" / "lr-0.0003"
+    tuned = ["objectives=asympo", "lags=0,8", "seeds=0", "learning_rate=3e-4"]
+    made_up(part, lambda run: {None: 0.2}.get(run.objective, 0.8) if run.lag != "constant:8" else "OSError: x", tuned)
+    choice = {"learning_rate": 3e-4, "folder": "tuned/lr-0.0003", "scores": {"0.0003": 0.7}}
+    budget = {"learning_rates": [3e-4], "lags": [], "seeds": [], "problems": 2, "updates": 12, "runs_per_objective": 1}
+    store.write_json(
+        folder / "search" / "chosen.json", {"budget": budget, "objectives": {"asympo": choice}, "unfinished": {}}
+    )
+    store.write_json(
+        part / store.GATES, {"cells": {}, "gates": [{"name": "determinism", "passed": False, "detail": "why"}]}
+    )
+    write_manifest(part)
+    write_manifest(folder)
+    report = compare(gather([folder]))
+    assert not report.valid
+    assert [gate.detail for gate in report.gates if gate.passed is False] == ["why; in out/tuned/lr-0.0003"]
+    tuned_cells = [cell for cell in report.cells if cell.source == "out/tuned/lr-0.0003"]
+    assert [(cell.state, cell.reason) for cell in tuned_cells] == [("finished", ""), ("failed", "OSError: x")]
+    (folder / store.CHECKSUMS).unlink()
+    (part / store.CHECKSUMS).unlink()
+    changed(part / "base" / store.RESULT)
+    with pytest.raises(InputError, match=r"tuned/lr-0.0003/base/result.json"):
+        gather([folder])
+
+
+def test_a_missing_base_is_missing(folder: Path) -> None:
+    shutil.rmtree(folder / "base")
+    (folder / store.CHECKSUMS).unlink()
+    report = compare(gather([folder]))
+    assert next(cell.state for cell in report.cells if cell.name == "base") == "missing"
+    assert report.base == {} and all(s.tolerance is None for s in report.standings)
+
+
+def test_sync_and_lag_0_are_one_row(tmp_path: Path) -> None:
+    made_up(tmp_path / "a", constant, ["objectives=policy_gradient,asympo", "lags=0,8", "seeds=0"])
+    made_up(tmp_path / "b", constant, ["objectives=policy_gradient,asympo", "lags=sync", "seeds=1"])
+    report = compare(gather([tmp_path / "a", tmp_path / "b"]))
+    assert row(report, "asympo", 0).seeds == (0, 1) and report.schedules == ("constant:0", "constant:8")
+    assert standing(report, "asympo").tolerance is not None and report.family.tests == 2
+
+
+@pytest.mark.parametrize(
+    "overrides", [["lags=8"], ["lags=0"], ["baseline=grpo", "lags=0,8"], ["mismatch=bf16", "lags=0,8"]]
+)
+def test_unusual_suites_are_reported(tmp_path: Path, overrides: list[str], lagbench_here) -> None:
+    made_up(tmp_path / "out", constant, ["objectives=policy_gradient,asympo", "seeds=0", *overrides])
+    ran = lagbench_here("report", str(tmp_path / "out"))
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_all_runs_non_finite_without_a_base(tmp_path: Path, lagbench_here) -> None:
+    made_up(
+        tmp_path / "out",
+        lambda run: "OSError: x" if run.objective is None else NON_FINITE if run.objective == "asympo" else 0.5,
+        [*TWO, "seeds=0"],
+    )
+    ran = lagbench_here("report", str(tmp_path / "out"))
+    assert ran.returncode == 2 and ran.stderr.startswith("incomplete: 3 of 5"), ran.stderr
+
+
+def test_a_place_that_cannot_be_written_to(tmp_path: Path, lagbench_here) -> None:
+    folder = remade(tmp_path / "out")
+    (tmp_path / "file").write_text("")
+    for place in ("file", "file/below"):
+        ran = lagbench_here("report", str(folder), "--out", place)
+        assert ran.returncode == 2 and f"cannot write to {place}" in ran.stderr and len(ran.stderr.splitlines()) == 1
+
+
+def test_a_leaderboard_refuses_what_is_not_valid_or_there_twice(tmp_path: Path, lagbench_here) -> None:
+    good, bad = remade(tmp_path / "good"), remade(tmp_path / "bad", "seeds=1")
+    store.write_json(
+        bad / store.GATES, {"cells": {}, "gates": [{"name": "determinism", "passed": False, "detail": "why"}]}
+    )
+    write_manifest(bad)
+    copy = Path(shutil.copytree(good, tmp_path / "copy"))
+    ran = lagbench_here("leaderboard", *map(str, (good, bad, copy)))
+    assert ran.returncode == 0
+    assert f"refused: {bad}: a gate has failed: determinism: why" in ran.stderr
+    assert f"refused: {copy}: the same results as good" in ran.stderr

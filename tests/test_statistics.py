@@ -424,7 +424,7 @@ def test_duels_are_all_pairs_under_holm() -> None:
 
 def test_rank_intervals_by_hand() -> None:
     def duel(first: int, second: int, difference: float, p: float) -> Duel:
-        return Duel(first, second, Paired(Estimate(difference, nan, nan), p, nan, ""), p)
+        return Duel(first, second, Paired(Estimate(difference, nan, nan), p / 6, nan, ""), p)
 
     # 2 is surely better than 0 and 3; 1 surely better than 3; the rest is open
     fought = [duel(0, 1, -1, 0.3), duel(0, 2, -1, 0.01), duel(0, 3, 1, nan), duel(1, 2, -1, 0.06), duel(1, 3, 1, 0.05),

@@ -54,13 +54,13 @@ def report(
     if len(results) > 1 and out is None and not as_json:
         raise InputError(f"a report of {len(results)} folders needs a place of its own: --out DIR")
     found = gather(results)
-    if not any(cell.scores for cell in found.cells):
-        raise InputError(f"{results[0]}: none of its {len(found.cells)} cells has finished; `lagbench run` goes on")
+    _require_finished(found)
+    place = None if as_json else _writable(out or _own(results[0]))
     made = compare(found)
-    if as_json:
+    if place is None:
         print(made.model_dump_json(indent=1))
     else:
-        print_report(made, found, out or _own(results[0]))
+        print_report(made, found, place)
     raise typer.Exit(_exit_code(made))
 
 
@@ -72,6 +72,20 @@ def print_report(made: Report, results: Results, folder: Path) -> None:
     write_report(made, results, folder)
     print_all(lambda width: to_terminal(made, width))
     print(f"Report: {folder / PAGE}")
+
+
+def _require_finished(found: Results) -> None:
+    if not any(cell.scores for cell in found.trained):
+        names = ", ".join(found.folders)
+        raise InputError(f"{names}: none of {len(found.cells)} cells has finished; `lagbench run` goes on")
+
+
+def _writable(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}; give --out another folder") from None
+    return folder
 
 
 def _own(results: Path) -> Path:
@@ -113,12 +127,13 @@ def leaderboard(
     from ..report.leaderboard import with_history, write_history
 
     found, refused = gather_fitting(folders)
-    made = with_history(compare(found), out, date.today())
+    _require_finished(found)
+    made = with_history(compare(found), _writable(out), date.today())
     for one in refused:
         print(f"refused: {one.folder}: {one.why}", file=sys.stderr)
     print_report(made, found, out)
     write_history(made.history, out)
-    raise typer.Exit(0 if made.valid else 1)
+    raise typer.Exit(_exit_code(made))
 
 
 def diff(

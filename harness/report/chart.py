@@ -17,6 +17,7 @@ from .document import Interval, Report, Row
 # Okabe and Ito's palette: tells apart under the common forms of color blindness; markers say it once more.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
+matplotlib.rcParams["text.parse_math"] = False  # a name may hold dollar signs
 
 
 def pass_at_1_against_lag(report: Report, path: Path) -> None:

@@ -13,6 +13,7 @@ from . import document as doc
 from .curves import curves
 from .family import family_of, in_family, power_of, tests_against_baseline
 from .gates import gates
+from .groups import table_of
 from .manifest import manifest, sources
 from .numbers import interval
 from .remarks import remarks
@@ -20,7 +21,6 @@ from .results import Results
 from .rows import evaluations, row
 from .samples import samples
 from .standings import THRESHOLDS, standings_and_pairs
-from .table import table_of
 from .tuning import search_of
 
 
@@ -59,7 +59,7 @@ def compare(results: Results) -> doc.Report:
         pairs=pairs,
         curves=tuple(curves(table.groups.values())),
         evaluations=tuple(evaluations(table)),
-        cells=tuple(map(manifest, results.cells)),
+        cells=tuple(map(manifest, [*results.cells, *results.tuned])),
         samples=tuple(samples(results)),
         notes=tuple(remarks(table, rows, family, power)),
     )

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..statistics.intervals import CONFIDENCE
 from . import document as doc
+from .groups import Group
 from .results import MEASURES, Cell
-from .table import Group
 
 POINTS, FEW_POINTS = 60, 24  # of a curve; few where there are many curves
 MANY_CURVES = 100

@@ -25,7 +25,7 @@ from . import grid, tables
 from .document import Cell, Format, Gate, Report, Row, Standing
 from .grid import NOTHING, Column, Grid
 from .numbers import interval, known
-from .page.text import number_list, probability
+from .text import number_list, probability
 from .write import DOCUMENT
 
 BEYOND, WITHIN, NO_CLAIM = "more than noise", "within noise", f"no claim (fewer than {FEWEST_SEEDS} seeds)"

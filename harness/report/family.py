@@ -10,8 +10,9 @@ from ..statistics.families import holm
 from ..statistics.paired import Paired, paired
 from ..statistics.power import detectable, pooled_sd, seeds_needed
 from . import document as doc
+from .groups import Table, shared_seeds
 from .numbers import LEVEL, difference, known
-from .table import Table, shared_seeds
+from .results import folded
 
 SEEDS_FOR_CLAIMS = 3
 EFFECTS = (0.01, 0.02, 0.05)  # in pass@1, for advice on seeds
@@ -33,7 +34,7 @@ def family_of(table: Table, tests: Mapping[Key, Paired]) -> doc.Family:
     """Fixed in the suite: what is planned counts, not what has finished."""
     grid, present = table.results.suite, table.groups
     others = {*grid.objectives, *(objective for objective, *_ in present)} - {table.baseline}
-    lags = {*grid.lags, *(lag for *_, lag in present)}
+    lags = {*map(folded, grid.lags), *(lag for *_, lag in present)}
     mismatches = {*grid.mismatch, *(mismatch for _, mismatch, _ in present)}
     size = len(others) * len(lags) * len(mismatches)
     claims = any(not np.isnan(test.p) for test in tests.values())

@@ -12,8 +12,10 @@ from .results import Cell, Results
 
 def gates(results: Results) -> tuple[Gate, ...]:
     """The suite's own proofs, in every folder, then what the files of its finished cells show."""
-    shown = [(cell, cell.evidence) for cell in results.trained if cell.evidence]
-    named = dict.fromkeys([PARITY, DETERMINISM, *(gate.name for found in results.proofs for gate in found or ())])
+    shown = [(cell, cell.evidence) for cell in (*results.trained, *results.tuned) if cell.evidence]
+    named = dict.fromkeys(
+        [PARITY, DETERMINISM, *(gate.name for found in _all_proofs(results).values() for gate in found or ())]
+    )
     proofs = [_proof(name, results) for name in named]
     return (_files(results), *proofs, *(_judged(name, shown) for name in CHECKS))
 
@@ -34,9 +36,21 @@ def _files(results: Results) -> Gate:
 def _proof(name: str, results: Results) -> Gate:
     """Of one folder its own; of several the worst of theirs."""
     missing = Gate(name, None, "lagbench run has not come to it; the same command goes on")
-    found = [next((gate for gate in proofs or () if gate.name == name), missing) for proofs in results.proofs]
-    worst = min(found, key=lambda gate: (gate.passed is not False, gate.passed is not None))
-    return worst if len(found) == 1 else Gate(name, worst.passed, f"{worst.detail}; in {len(found)} folders")
+    found = {
+        folder: next((gate for gate in proofs or () if gate.name == name), missing)
+        for folder, proofs in _all_proofs(results).items()
+    }
+    folder, worst = min(found.items(), key=lambda item: (item[1].passed is not False, item[1].passed is not None))
+    if len(found) == 1:
+        return worst
+    where = f"all {len(found)} folders, {folder} among them" if worst.passed else folder
+    return Gate(name, worst.passed, f"{worst.detail}; in {where}")
+
+
+def _all_proofs(results: Results) -> dict[str, Sequence[Gate] | None]:
+    """By results folder, those of tuned cells among them."""
+    tuned = results.tuning.proofs if results.tuning else {}
+    return dict(zip(results.folders, results.proofs, strict=True)) | dict(tuned)
 
 
 def _judged(name: str, cells: Shown) -> Gate:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..checksums import damaged_cells, manifest_digest, verify_manifest
 from ..store import CHECKSUMS
 from ..types import InputError
+from .gates import gates
 from .merge import merge, misfit
 from .results import Results, read_results
 from .tuning import read_tuning
@@ -25,9 +26,10 @@ class Refused:
 def gather(folders: Sequence[Path]) -> Results:
     """All folders as one; an InputError for the first that is damaged or does not fit the others."""
     found = [_read(folder, name) for folder, name in zip(folders, _names(folders), strict=True)]
-    for folder, results in zip(folders, found, strict=True):
-        if why := misfit(results, found[0]):
-            raise InputError(f"{folder} does not belong into one report with {folders[0]}: {why}")
+    for i, results in enumerate(found):
+        for other, before in zip(folders[:i], found[:i], strict=True):
+            if why := misfit(results, before):
+                raise InputError(f"{folders[i]} does not belong into one report with {other}: {why}")
     return merge(found)
 
 
@@ -40,7 +42,7 @@ def gather_fitting(folders: Sequence[Path]) -> tuple[Results, list[Refused]]:
             results = _read(folder, name)
             if manifest_digest(folder) is None:
                 raise InputError(f"no {CHECKSUMS}: the run has not come to its end")
-            if found and (why := misfit(results, found[0])):
+            if why := _unfit(results, found):
                 raise InputError(why)
         except InputError as error:
             refused.append(Refused(folder, str(error)))
@@ -51,15 +53,31 @@ def gather_fitting(folders: Sequence[Path]) -> tuple[Results, list[Refused]]:
     return merge(found), refused
 
 
+def _unfit(results: Results, found: Sequence[Results]) -> str:
+    """Why a folder cannot join a leaderboard, in words; empty where it can."""
+    if failed := next((gate for gate in gates(results) if gate.passed is False), None):
+        return f"a gate has failed: {failed.name}: {failed.detail}"
+    digests = {digest: name for other in found for name, digest in other.checksums.items()}
+    if twin := next((digests[digest] for digest in results.checksums.values() if digest in digests), None):
+        return f"the same results as {twin}"
+    return next((why for other in found if (why := misfit(results, other))), "")
+
+
 def _read(folder: Path, name: str) -> Results:
     """Results that are as their run left them; without a manifest, cells that are as they left themselves."""
+    has_manifest = folder.is_dir() and manifest_digest(folder) is not None
+    if has_manifest:
+        _require_unchanged(folder, verify_manifest(folder, deep=True))
     results = read_results(folder, name)
-    results = replace(results, tuning=read_tuning(folder, name))
-    wrong = damaged_cells(folder) if manifest_digest(folder) is None else verify_manifest(folder, deep=True)
+    if not has_manifest:
+        _require_unchanged(folder, damaged_cells(folder))
+    return replace(results, tuning=read_tuning(folder, name))
+
+
+def _require_unchanged(folder: Path, wrong: Sequence[str]) -> None:
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise InputError(f"{folder} has been changed: {wrong[0]}{more}; `lagbench run` makes damaged cells again")
-    return results
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

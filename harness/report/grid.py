@@ -16,7 +16,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .page.text import visible
+from .text import visible
 
 DASH = "\u2013"  # between the ends of an interval
 NOTHING = DASH  # in the place of a number that there is none of

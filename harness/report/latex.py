@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from . import tables
 from .document import Report, Row
 from .grid import LONGEST_NAME, NOTHING, Grid, in_one_line
-from .page.text import number_list, one_line
+from .text import number_list, one_line
 
 SPECIAL = {
     "\\": r"\textbackslash{}",

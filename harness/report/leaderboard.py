@@ -28,7 +28,7 @@ def with_history(report: Report, folder: Path, today: date) -> Report:
                 "use another --out folder"
             )
     now = moment_of(report, today)
-    if not moments or moments[-1].sources != now.sources:
+    if not moments or set(moments[-1].sources.values()) != set(now.sources.values()):
         moments.append(now)
     return report.model_copy(update={"history": tuple(moments)})
 

@@ -7,7 +7,6 @@ import shlex
 from . import document as doc
 from .results import Cell, Results
 
-
 OF_NO_MATTER = ("--results", "--workers", "--checkpoint-every", "--tracker")  # options that change no cell
 
 
@@ -38,7 +37,7 @@ def command(cell: Cell) -> str:
 
     Overrides are read from left to right, so the axes at its end count.
     """
-    words, given = [], iter(shlex.split(cell.environment.get("command", "")))
+    words, given = [], iter(_words(cell.environment.get("command", "")))
     for word in given:
         option = word.partition("=")[0]
         if option not in OF_NO_MATTER:
@@ -51,6 +50,14 @@ def command(cell: Cell) -> str:
     mismatch = () if cell.axes.mismatch == "none" else (f"mismatch={cell.axes.mismatch}",)
     kept = [word for word in words if word.split("=")[0] not in ("objectives", "lags", "seeds", "mismatch")]
     return shlex.join([*kept, *axes, *mismatch])
+
+
+def _words(line: str) -> list[str]:
+    """Of a command line; where a quote is left open, what spaces part."""
+    try:
+        return shlex.split(line)
+    except ValueError:
+        return line.split()
 
 
 def sources(results: Results) -> tuple[doc.Source, ...]:

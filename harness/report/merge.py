@@ -19,6 +19,8 @@ def misfit(results: Results, first: Results) -> str:
     if mine.digest != other.digest:
         found = [*_differences(mine.settings, other.settings), *_differences(mine.inputs, other.inputs)]
         return f"of another suite: {', '.join(found)}"
+    if mine.collapse != other.collapse:
+        return "other thresholds of collapse"
     if mine.baseline != other.baseline:
         return f"its baseline is {mine.baseline}, not {other.baseline}"
     for name in mine.hyperparameters.keys() & other.hyperparameters.keys():
@@ -47,7 +49,7 @@ def merge(all_of_them: Sequence[Results]) -> Results:
     for results in all_of_them:
         for cell in results.cells:
             held = cells.get(cell.name)
-            if held is None or STATES.index(cell.state) < STATES.index(held.state):
+            if held is None or _rank(cell) < _rank(held):
                 cells[cell.name] = cell
     hyperparameters = {name: held for r in reversed(all_of_them) for name, held in r.suite.hyperparameters.items()}
     grid: dict[str, Any] = {"hyperparameters": hyperparameters}
@@ -64,6 +66,11 @@ def merge(all_of_them: Sequence[Results]) -> Results:
     )
 
 
+def _rank(cell: Cell) -> int:
+    """The lower one is taken. A run that ended non-finite has ended: no later one may take its place."""
+    return 0 if cell.scores or cell.non_finite else STATES.index(cell.state)
+
+
 def _one_search(all_of_them: Sequence[Results]) -> Tuning | None:
     """The first search, with what others of the same budget chose for further objectives."""
     tunings = [results.tuning for results in all_of_them if results.tuning]
@@ -71,7 +78,7 @@ def _one_search(all_of_them: Sequence[Results]) -> Tuning | None:
         return None
     first = tunings[0]
     chosen = {name: choice for t in reversed(tunings) if t.budget == first.budget for name, choice in t.chosen.items()}
-    return replace(first, chosen=chosen)
+    return replace(first, chosen=chosen, proofs={name: found for t in tunings for name, found in t.proofs.items()})
 
 
 def _twice(all_of_them: Sequence[Results]) -> dict[str, str]:
@@ -79,9 +86,9 @@ def _twice(all_of_them: Sequence[Results]) -> dict[str, str]:
     taken: dict[str, Cell] = {}
     remarks = {}
     for results in all_of_them:
-        again = [cell for cell in results.cells if cell.state == "finished" and cell.name in taken]
+        again = [cell for cell in results.cells if _rank(cell) == 0 and cell.name in taken]
         if again:
             same = sum(cell.weights_digest == taken[cell.name].weights_digest for cell in again)
             remarks[results.name] = f"{len(again)} cells are in an earlier folder too, {same} with the same weights"
-        taken |= {cell.name: cell for cell in results.cells if cell.state == "finished" and cell.name not in taken}
+        taken |= {cell.name: cell for cell in results.cells if _rank(cell) == 0 and cell.name not in taken}
     return remarks

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from ..types import Conventions
 from . import document as doc
+from .groups import Table, constant_lag
 from .standings import reference_gain
-from .table import Table
 
 
 def remarks(table: Table, rows: Sequence[doc.Row], family: doc.Family, power: doc.Power | None) -> Iterator[str]:
@@ -46,7 +46,7 @@ def _scores(table: Table, rows: Sequence[doc.Row]) -> Iterator[str]:
 def _lag_numbers(table: Table) -> Iterator[str]:
     gain, constant = reference_gain(table), table.constant
     if not gain:
-        missing = "no seed of it has ended, or it gains nothing over the base model"
+        missing = _no_gain(table)
         against = f"{table.baseline} at lag 0"
         yield f"No retained gain and no lag tolerance: they are measured against {against}, and {missing}."
         return
@@ -61,6 +61,17 @@ def _lag_numbers(table: Table) -> Iterator[str]:
             "lag: up to it at most a tenth of the objective's own gain at lag 0 is lost, interpolated between lags; "
             "the highest lag tested means at least that."
         )
+
+
+def _no_gain(table: Table) -> str:
+    """Why the reference has no gain to measure by."""
+    if not any(constant_lag(lag) == 0 for lag in table.constant):
+        return "the suite has no lag 0"
+    if not table.reference.cells:
+        return "it has not been run here"
+    if not table.reference.ended or table.base_score is None:
+        return "it or the base model has not come to an end yet"
+    return "it gains nothing over the base model"
 
 
 def told(collapse: doc.Collapse) -> str:

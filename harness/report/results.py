@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import store
 from ..checksums import manifest_digest
-from ..config import CollapseRules, cell_name
+from ..config import NO_MISMATCH, CollapseRules, cell_name
 from ..evaluate.collapse import Collapse, find_collapse
 from ..gate import PARITY, Gate
 from ..record import SuiteRecord, read_record
@@ -54,6 +54,7 @@ class Cell:
     source: str  # the results folder's name
     axes: Axes
     run: Mapping[str, Any]  # configuration and digests of what it reads; empty of a missing one
+    rules: CollapseRules
     scores: Mapping[str, Estimate] = field(default_factory=dict)  # of the final version on the first exam
     evaluations: Sequence[Mapping[str, Any]] = ()
     failure: str = ""
@@ -72,10 +73,6 @@ class Cell:
         if self.scores:
             return "finished"
         return "failed" if self.failure else "unfinished" if self.run else "missing"
-
-    @property
-    def rules(self) -> CollapseRules:
-        return CollapseRules(**self.run["collapse"])
 
     @property
     def conventions(self) -> dict[str, str]:
@@ -106,6 +103,7 @@ class Tuning:
     budget: Mapping[str, Any]  # the same for all objectives
     chosen: Mapping[str, Choice]  # by objective
     unfinished: Sequence[str]  # objectives that nothing could be chosen for yet
+    proofs: Mapping[str, Sequence[Gate] | None]  # by results folder of tuned cells, gates run with them
 
 
 @dataclass(frozen=True)
@@ -126,6 +124,12 @@ class Results:
         return next((cell for cell in self.cells if cell.axes.objective is None), None)
 
     @property
+    def tuned(self) -> list[Cell]:
+        """Cells trained at a learning rate that the search found."""
+        chosen = self.tuning.chosen.values() if self.tuning else ()
+        return [cell for choice in chosen for cell in choice.cells or ()]
+
+    @property
     def trained(self) -> list[Cell]:
         return [cell for cell in self.cells if cell.axes.objective is not None]
 
@@ -140,25 +144,36 @@ def read_results(folder: Path, name: str) -> Results:
     suite = read_record(folder)
     if suite is None:
         raise InputError(f"{folder} holds no {store.SUITE}; give the `lagbench run` that made it once more, it goes on")
-    found = {cell.name: cell for cell in _read_all(paths, name)}
+    found = {cell.name: cell for cell in _read_all(paths, name, suite.collapse)}
     given = {"command": _last_command(folder)}  # that will make what no run has begun
-    missing = [Cell(cell, name, axes, {}, environment=given) for cell, axes in _planned(suite) if cell not in found]
+    missing = [
+        Cell(cell, name, axes, {}, suite.collapse, environment=given)
+        for cell, axes in _planned(suite)
+        if cell not in found
+    ]
     cells = (cell if cell.environment else replace(cell, environment=given) for cell in found.values())
     return Results(name, suite, (*cells, *missing), (_proofs(folder),), {name: folder}, {name: manifest_digest(folder)})
 
 
 def _planned(suite: SuiteRecord) -> Iterator[tuple[str, Axes]]:
-    """Names and places of the planned cells, but for the base model's."""
-    for at in product(suite.objectives, suite.lags, suite.mismatch, suite.seeds):
-        axes = Axes(*at)
-        name = cell_name(*at)
-        if name in suite.cells:
-            yield name, axes
+    """Names and places of the planned cells."""
+    places = [(None, "sync", NO_MISMATCH, 0), *product(suite.objectives, suite.lags, suite.mismatch, suite.seeds)]
+    names = set(suite.cells)
+    for objective, lag, mismatch, seed in places:
+        name = cell_name(objective, lag, mismatch, seed)
+        if name in names:
+            yield name, Axes(objective, folded(lag), mismatch, seed)
+
+
+def folded(lag: str) -> str:
+    """`sync` and `constant:0` are one plan under two names; they stand in one row."""
+    return "constant:0" if lag == "sync" else lag
 
 
 def _last_command(folder: Path) -> str:
     commands = store.read_lines(folder / store.COMMANDS)
-    return commands[-1].get("command", "") if commands else ""
+    last = commands[-1] if commands else None
+    return str(last.get("command", "")) if isinstance(last, dict) else ""
 
 
 def _proofs(folder: Path) -> Sequence[Gate] | None:
@@ -171,8 +186,8 @@ def _proofs(folder: Path) -> Sequence[Gate] | None:
         return [Gate(PARITY, False, damaged)]
 
 
-def _read_all(paths: Sequence[Path], source: str) -> Iterator[Cell]:
-    read = partial(read_cell, source=source)
+def _read_all(paths: Sequence[Path], source: str, rules: CollapseRules) -> Iterator[Cell]:
+    read = partial(read_cell, source=source, rules=rules)
     if len(paths) < MANY:
         yield from map(read, paths)
         return
@@ -180,14 +195,15 @@ def _read_all(paths: Sequence[Path], source: str) -> Iterator[Cell]:
         yield from pool.map(read, paths, chunksize=50)
 
 
-def read_cell(folder: Path, source: str) -> Cell:
-    """A cell from its folder; `source` is the name of the results folder that it is in."""
+def read_cell(folder: Path, source: str, rules: CollapseRules) -> Cell:
+    """A cell from its folder; `source` names the results folder that it is in, `rules` say when it has collapsed."""
     run, result = store.read_json(folder / store.RUN), store.read_json(folder / store.RESULT)
     failed = None if result else store.read_json(folder / store.FAILED)
     try:
-        axes = Axes(run["objective"], run["lag"], run["mismatch"], run["seed"])
-        rules = CollapseRules(**run["collapse"])
-        cell = Cell(folder.name, source, axes, run, environment=store.read_json(folder / store.ENVIRONMENT) or {})
+        axes = Axes(run["objective"], folded(run["lag"]), run["mismatch"], run["seed"])
+        cell = Cell(
+            folder.name, source, axes, run, rules, environment=store.read_json(folder / store.ENVIRONMENT) or {}
+        )
         if not (result or failed):
             return cell
         rows = store.read_lines(folder / store.METRICS)
@@ -203,13 +219,21 @@ def read_cell(folder: Path, source: str) -> Cell:
         return replace(
             cell,
             scores={name: Estimate(**value) for name, value in result["scores"].items()},
-            evaluations=result["evaluations"],
+            evaluations=[found | {"exam": found["exam"].partition(":")[0]} for found in result["evaluations"]],
             realized_lag=(result["lag_mean"], result["lag_max"]),
             weights_digest=result["weights_digest"],
             evidence=evidence(folder, run, result, rows) if axes.objective and run["updates"] else None,
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{folder} is not of this version of lagbench ({error!r}); run the suite again") from None
+    except InputError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"{folder} is not of this version of lagbench ({_first(error)}); run the suite again"
+        ) from None
+
+
+def _first(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else error!r}"
 
 
 def _failed(cell: Cell, failed: Mapping[str, Any]) -> Cell:
@@ -217,9 +241,14 @@ def _failed(cell: Cell, failed: Mapping[str, Any]) -> Cell:
     collapse = cell.collapse_in_training
     if collapse is None and update is not None:
         collapse = Collapse("non_finite", update)
-    return replace(cell, failure=failed["reason"], non_finite=update is not None, collapse_in_training=collapse)
+    return replace(cell, failure=plain(failed["reason"]), non_finite=update is not None, collapse_in_training=collapse)
+
+
+def plain(text: str) -> str:
+    """What a model or a machine wrote, without the half characters that no file can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _column(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
     """One measurement of every update; nan where an update has none."""
-    return np.array([np.nan if row.get(name) is None else row[name] for row in rows], np.float32)
+    return np.array([np.nan if row.get(name) is None else row[name] for row in rows], float)

@@ -14,9 +14,9 @@ from ..statistics.lag_numbers import retained_gain
 from ..statistics.survival import collapse_rate
 from . import document as doc
 from .curves import diagnostics
+from .groups import Group, Table, constant_lag, shared_seeds
 from .numbers import interval, interval_or_none
 from .results import Cell
-from .table import Group, Table, constant_lag, shared_seeds
 
 
 def row(group: Group, table: Table, against_baseline: doc.Difference | None) -> doc.Row:
@@ -65,7 +65,7 @@ def over_seeds(group: Group, base: Mapping[str, Estimate]) -> dict[str, doc.Inte
     Where all runs ended non-finite, the metrics are those that the base model was scored by.
     """
     cells = list(group.ended.values())
-    metrics = next((list(cell.scores) for cell in cells if cell.scores), list(base) if cells else [])
+    metrics = next((list(cell.scores) for cell in cells if cell.scores), (list(base) or ["pass@1"]) if cells else [])
     if len(cells) == 1 and cells[0].scores:
         return {metric: interval(found) for metric, found in cells[0].scores.items()}
     return {metric: interval(mean_interval(group.scores(list(group.ended), metric))) for metric in metrics}

@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import store
 from . import document as doc
-from .results import Cell, Results
+from .results import Cell, Results, plain
 
 PROBLEMS = 3
 MOST_OBJECTIVES = 40
@@ -19,7 +19,7 @@ LONGEST = 4000  # characters of a response
 
 def samples(results: Results) -> Iterator[doc.Sample]:
     """The first attempt at the first problems: the base model's, and each objective's at its least and greatest lag."""
-    if results.base:
+    if results.base and results.base.scores:
         yield from _of_cell(results.base, results)
     finished = [cell for cell in results.trained if cell.scores]
     for objective in sorted({cell.axes.objective or "" for cell in finished})[:MOST_OBJECTIVES]:
@@ -54,4 +54,5 @@ def _first_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _cut(text: str) -> str:
+    text = plain(text)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ... ({len(text) - LONGEST} more characters)"

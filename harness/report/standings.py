@@ -6,23 +6,24 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from ..config import NO_MISMATCH
 from ..statistics.aggregates import iqm, optimality_gap, performance_profile, probability_of_improvement
-from ..statistics.intervals import Estimate
+from ..statistics.intervals import UNKNOWN, Estimate
 from ..statistics.lag_numbers import lag_tolerance, largest_lag, retained_gain, tolerance_weights
 from ..statistics.ranks import Rank, duels, rank_intervals
 from ..statistics.survival import collapse_rate, median_collapse, survival
 from . import document as doc
+from .groups import Group, Table, constant_lag, shared_seeds
 from .numbers import LEVEL, difference, interval, interval_or_none
 from .results import Cell
 from .rows import cost, over_seeds
-from .table import Group, Table, constant_lag, shared_seeds
 
 BEHAVIOR_FIELDS = ("behavior_logprobs", "proximal_logprobs")  # what a current-policy-only objective does without
+NEVER_RUN: dict[str, Any] = {"reads": [], "hyperparameters": {}, "paper": {}, "updates": 0}  # all its cells are missing
 THRESHOLDS = tuple(np.round(np.arange(-1, 1.51, 0.05), 2).tolist())  # of retained gain, for performance profiles
 
 
@@ -71,6 +72,22 @@ class Contender:
         return np.stack([group.scores(self.seeds) for group in self.constant], 1)
 
     @cached_property
+    def tolerance(self) -> Estimate:
+        """Lag tolerance; nan where it cannot be computed."""
+        if self.by_lag is None:
+            return UNKNOWN
+        reference = self.table.reference.scores(self.seeds)
+        return lag_tolerance(self.by_lag, self.lags, self.table.base_score or 0.0, reference)
+
+    @cached_property
+    def areas(self) -> dict[int, float]:
+        """By seed, the area under its gain: the numerator of lag tolerance."""
+        if self.by_lag is None:
+            return {}
+        gains = (self.by_lag - (self.table.base_score or 0.0)) @ tolerance_weights(self.lags)
+        return dict(zip(self.seeds, gains.tolist(), strict=True))
+
+    @cached_property
     def retained_runs(self) -> np.ndarray:
         """Retained gain of every run that has ended, under all schedules; the reference's mean gain is the unit."""
         if self.table.base_score is None or not (unit := reference_gain(self.table)):
@@ -78,15 +95,13 @@ class Contender:
         scores = [group.scores(list(group.ended)) for group in self.groups]
         return (np.concatenate([*scores, []]) - self.table.base_score) / unit
 
-    @cached_property
-    def over_tasks(self) -> np.ndarray:
-        """pass@1 [S, T] over evaluation tasks and schedules, of the seeds that have ended under all of them."""
-        seeds = (
-            [s for s in self.groups[0].ended if all(s in group.ended for group in self.groups)] if self.groups else []
-        )
-        exams = next((_final_exams(cell) for group in self.groups for cell in group.cells if cell.scores), [])
-        scores = [[_final(group.ended[seed], exam) for group in self.groups for exam in exams] for seed in seeds]
-        return np.array(scores).reshape(len(seeds), len(self.groups) * len(exams))
+    def over_tasks(self, lags: Sequence[str]) -> np.ndarray:
+        """pass@1 [S, T] over evaluation tasks and these schedules, of the seeds that have ended under all of them."""
+        groups = [self.own[lag] for lag in lags]
+        seeds = [s for s in groups[0].ended if all(s in group.ended for group in groups)] if groups else []
+        exams = next((_final_exams(cell) for group in groups for cell in group.cells if cell.scores), [])
+        scores = [[_final(group.ended[seed], exam) for group in groups for exam in exams] for seed in seeds]
+        return np.array(scores).reshape(len(seeds), len(groups) * len(exams))
 
 
 def reference_gain(table: Table) -> float:
@@ -114,23 +129,25 @@ def standings_and_pairs(table: Table) -> tuple[tuple[doc.Standing, ...], tuple[d
     standings: list[doc.Standing] = []
     pairs: list[doc.Pair] = []
     for mismatch in table.mismatches:
-        present = [
-            name for name in table.objectives if any((name, mismatch, lag) in table.groups for lag in table.schedules)
-        ]
+        present = sorted({objective for objective, found, _ in table.groups if found == mismatch})
         contenders = [Contender.of(name, mismatch, table) for name in present]
-        ranked = sorted((c for c in contenders if c.by_lag is not None), key=lambda c: -_tolerance(c).mean)
+        ranked = by_tolerance([contender for contender in contenders if not np.isnan(contender.tolerance.mean)])
+        others = [contender for contender in contenders if contender not in ranked]
         found, ranks = _duels(ranked, table)
         pairs += found
-        placed = [_standing(c, place, rank) for place, (c, rank) in enumerate(zip(ranked, ranks, strict=True), 1)]
-        others = [c for c in contenders if c.by_lag is None]
-        standings += placed + [_standing(c, None, Rank(1, len(contenders))) for c in others]
+        for place, (contender, rank) in enumerate(zip(ranked, ranks, strict=True), 1):
+            open_rank = Rank(rank.best, rank.worst + len(others))  # any of the others may turn out better
+            standings.append(_standing(contender, place, open_rank))
+        standings += [_standing(contender, None, Rank(1, len(contenders))) for contender in others]
     return tuple(standings), tuple(pairs)
 
 
-def _tolerance(contender: Contender) -> Estimate:
-    assert contender.by_lag is not None
-    reference = contender.table.reference.scores(contender.seeds)
-    return lag_tolerance(contender.by_lag, contender.lags, contender.table.base_score or 0.0, reference)
+def by_tolerance(contenders: Sequence[Contender]) -> list[Contender]:
+    """The best first: by mean area over the seeds that all have, or else by tolerance, each over its own."""
+    common = [seed for seed in contenders[0].areas if all(seed in c.areas for c in contenders)] if contenders else []
+    if not common:
+        return sorted(contenders, key=lambda contender: -contender.tolerance.mean)
+    return sorted(contenders, key=lambda contender: -np.mean([contender.areas[seed] for seed in common]))
 
 
 def _duels(ranked: Sequence[Contender], table: Table) -> tuple[list[doc.Pair], list[Rank]]:
@@ -138,11 +155,7 @@ def _duels(ranked: Sequence[Contender], table: Table) -> tuple[list[doc.Pair], l
     unit, seeds = reference_gain(table), list(table.reference.ended)
     if not unit or len(ranked) < 2:
         return [], [Rank(1, len(ranked))] * len(ranked)
-    areas = np.full((len(ranked), len(seeds)), np.nan)
-    for i, contender in enumerate(ranked):
-        assert contender.by_lag is not None
-        mine = [seeds.index(seed) for seed in contender.seeds]
-        areas[i, mine] = (contender.by_lag - (table.base_score or 0.0)) @ tolerance_weights(contender.lags)
+    areas = np.array([[contender.areas.get(seed, np.nan) for seed in seeds] for contender in ranked])  # [N, S]
     fought = duels(areas)
     pairs = [
         doc.Pair(
@@ -150,21 +163,25 @@ def _duels(ranked: Sequence[Contender], table: Table) -> tuple[list[doc.Pair], l
             second=ranked[duel.second].objective,
             mismatch=ranked[duel.first].mismatch,
             difference=difference(duel.paired, duel.p_adjusted, unit),
-            probability_of_improvement=_improvement(ranked[duel.first].over_tasks, ranked[duel.second].over_tasks),
+            probability_of_improvement=_improvement(ranked[duel.first], ranked[duel.second]),
         )
         for duel in fought
     ]
     return pairs, rank_intervals(fought, len(ranked), LEVEL)
 
 
-def _improvement(first: np.ndarray, second: np.ndarray) -> float | None:
-    if not first.size or not second.size or first.shape[1] != second.shape[1]:
+def _improvement(first: Contender, second: Contender) -> float | None:
+    """Over the schedules that both have."""
+    lags = [lag for lag in first.own if lag in second.own]
+    ours, theirs = first.over_tasks(lags), second.over_tasks(lags)
+    if not ours.size or not theirs.size or ours.shape[1] != theirs.shape[1]:
         return None
-    return probability_of_improvement(first, second)
+    return probability_of_improvement(ours, theirs)
 
 
 def _standing(contender: Contender, place: int | None, rank: Rank) -> doc.Standing:
-    table, run = contender.table, next(cell.run for cell in contender.cells if cell.run)
+    table = contender.table
+    run = next((cell.run for cell in contender.cells if cell.run), NEVER_RUN)
     ended = [(group, seed) for group in contender.groups for seed in group.ended]
     collapsed_at = [c.update if (c := group.ended[seed].collapse(table.base_score)) else None for group, seed in ended]
     collapsed = sum(update is not None for update in collapsed_at)
@@ -188,7 +205,7 @@ def _standing(contender: Contender, place: int | None, rank: Rank) -> doc.Standi
         tolerance=tolerance,
         largest_lag=largest,
         gain_at_lag_0=at_zero,
-        iqm=interval(iqm(contender.over_tasks)) if contender.over_tasks.size else None,
+        iqm=_iqm(contender),
         optimality_gap=optimality_gap(runs) if len(runs) else None,
         profile=tuple(performance_profile(runs, np.array(THRESHOLDS)).tolist()) if len(runs) else (),
         collapsed=collapsed,
@@ -204,11 +221,19 @@ def _standing(contender: Contender, place: int | None, rank: Rank) -> doc.Standi
     )
 
 
+def _iqm(contender: Contender) -> doc.Interval | None:
+    """None where it was not run under all schedules of the table: means over unlike ones would not compare."""
+    if len(contender.own) < len(contender.table.schedules):
+        return None
+    scores = contender.over_tasks(contender.table.schedules)
+    return interval(iqm(scores)) if scores.size else None
+
+
 def _lag_numbers(contender: Contender) -> tuple[doc.Interval | None, doc.Interval | None]:
     """Lag tolerance and largest lag."""
     if contender.by_lag is None:
         return None, None
-    tolerance = interval_or_none(_tolerance(contender))
+    tolerance = interval_or_none(contender.tolerance)
     if 0 not in contender.lags:
         return tolerance, None
     return tolerance, interval_or_none(largest_lag(contender.by_lag, contender.lags, contender.table.base_score or 0.0))

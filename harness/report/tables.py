@@ -20,8 +20,8 @@ from ..config import NO_MISMATCH
 from . import grid
 from .document import Cell, Cost, Difference, Entry, Gate, Interval, Pair, Report, Row, Standing
 from .grid import DASH, NOTHING, Column, Grid
-from .page.text import count, duration
 from .remarks import told
+from .text import count, duration
 
 MOST_LINES = 60  # of the matrix in a terminal; a longer one is shown by objective and lag
 MOST_NOTES = 40  # in a terminal

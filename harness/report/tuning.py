@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +21,25 @@ def read_tuning(folder: Path, source: str) -> Tuning | None:
         return None
     try:
         places = {choice["folder"] for choice in held["objectives"].values()} - {OWN}
-        cells = {place: _cells(folder / place, source) for place in places}
+        parts = {place: _part(folder / place, f"{source}/{place}") for place in sorted(places)}
         chosen = {
-            name: Choice(choice["learning_rate"], choice["scores"], _of(name, cells.get(choice["folder"])))
+            name: Choice(choice["learning_rate"], choice["scores"], _of(name, parts.get(choice["folder"])))
             for name, choice in held["objectives"].items()
         }
-        return Tuning(held["budget"], chosen, tuple(held["unfinished"]))
+        proofs = {part.name: part.proofs[0] for part in parts.values() if part}
+        return Tuning(held["budget"], chosen, tuple(held["unfinished"]), proofs)
     except (KeyError, TypeError, AttributeError) as error:
         path = folder / store.SEARCH / store.CHOSEN
         raise InputError(f"{path} is damaged ({error!r}); run the suite again, it writes it anew") from None
 
 
-def _cells(folder: Path, source: str) -> Sequence[Cell]:
-    return read_results(folder, source).cells if folder.is_dir() else ()
+def _part(folder: Path, name: str) -> Results | None:
+    """The results at one rate; None before they were begun."""
+    return read_results(folder, name) if folder.is_dir() else None
 
 
-def _of(objective: str, cells: Sequence[Cell] | None) -> tuple[Cell, ...] | None:
-    return None if cells is None else tuple(cell for cell in cells if cell.axes.objective == objective)
+def _of(objective: str, part: Results | None) -> tuple[Cell, ...] | None:
+    return None if part is None else tuple(cell for cell in part.trained if cell.axes.objective == objective)
 
 
 def search_of(results: Results) -> doc.Search | None:

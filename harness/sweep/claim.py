@@ -115,16 +115,17 @@ def _hyperparameters(held: SuiteRecord | None, cells: Sequence[Any], folder: Pat
 
 def _check_search(held: SuiteRecord | None, suite: Suite, seeds: Sequence[int], folder: Path) -> None:
     """An InputError for a search on seeds that the folder reports, or on other problems than it searched before."""
-    if suite.search is None:
+    search = suite.search or (held.search if held else None)
+    if search is None:
         return
-    if both := [seed for seed in suite.search.seeds if seed in seeds]:
+    if both := [seed for seed in search.seeds if seed in seeds]:
         raise InputError(
             f"search.seeds holds {both[0]}, a seed of cells in {folder}: learning rates are chosen on others; "
             f"change it, or {ELSEWHERE}"
         )
-    if held and held.search and held.search.problems != suite.search.problems:
+    if held and held.search and held.search.problems != search.problems:
         raise InputError(
-            f"search.problems={suite.search.problems}, but {folder} was searched on {held.search.problems}; {ELSEWHERE}"
+            f"search.problems={search.problems}, but {folder} was searched on {held.search.problems}; {ELSEWHERE}"
         )
 
 

@@ -27,7 +27,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator
 from matplotlib.transforms import IdentityTransform
 
-from .text import count, one_line, plain, visible
+from ..text import count, one_line, plain, visible
 
 MARKERS = "osD^vPX"  # say what the color says once more, and so do the dashes
 DASHES = ("", "6 2", "2 1.5", "7 2 1.5 2", "4 1.5", "9 2.5", "1 1.5")

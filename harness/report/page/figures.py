@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..document import Curve, Evaluation, Interval, Report, Row, Standing
+from ..text import Write, count, one_line, plain, schedule_name, share
 from .charts import STYLES, Line
 from .plots import Cast, Chart, Plot, thinned
 from .table import Naming, pass_at
-from .text import Write, count, one_line, plain, schedule_name, share
 
 MOST_SMALL = 12  # objectives in a chart of small panels; of lag, which every report turns on, twice as many
 MOST_PANELS = 320  # of what is drawn for every schedule: more would take seconds, and weigh megabytes

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..document import Interval, Pair, Report, Row
+from ..text import MINUS, NOTHING, estimate, probability, schedule_name, share, signed
 from .plots import Cast
 from .table import Naming
 from .tables import BETTER, WORSE, troubles
-from .text import MINUS, NOTHING, estimate, probability, schedule_name, share, signed
 
 LEVELS = 10  # of each color
 MOST_COMPARED = 30  # objectives in a win matrix

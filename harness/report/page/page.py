@@ -12,11 +12,11 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from ..document import Report
+from ..text import estimate, number_list, one_line, plain, share, visible
 from . import tables
 from .charts import DASHES, MARKERS
 from .figures import figures
 from .grids import compared, heat_maps, palette, win_matrices
-from .text import estimate, number_list, one_line, plain, share, visible
 
 PLACE = re.compile("\uffff(\\w+)\uffff")  # where a size is stated; no text of a report has this character left
 _MARKS = {

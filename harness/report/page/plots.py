@@ -10,9 +10,9 @@ from typing import TypeVar
 from markupsafe import Markup
 
 from ..document import Interval, Report
+from ..text import Write, estimate, one_line, share
 from .charts import BASELINE, STYLES, WIDTHS, Line, Panel, draw, range_of, spans_orders
 from .table import Column, Entry, Table
-from .text import Write, estimate, one_line, share
 
 T = TypeVar("T")
 MOST_DESCRIBED = 12  # lines of a chart that its description puts into words

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from markupsafe import Markup
 
 from ..document import Interval, Report
-from .text import Write, bounds, plain, schedule_name, share, visible
+from ..text import Write, bounds, plain, schedule_name, share, visible
 
 MOST_LINES = 200  # written out as HTML; a longer table is data that the script shows page by page
 

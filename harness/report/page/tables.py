@@ -8,8 +8,7 @@ from typing import Any
 
 from ..document import Cell as ManifestLine
 from ..document import Collapse, Cost, Difference, Evaluation, Interval, Pair, Report, Row, Sample, Standing
-from .table import MOST_LINES, Column, Entry, Naming, Table, interval, metrics_of, number, pass_at
-from .text import (
+from ..text import (
     NOTHING,
     bounds,
     count,
@@ -23,6 +22,7 @@ from .text import (
     share,
     signed,
 )
+from .table import MOST_LINES, Column, Entry, Naming, Table, interval, metrics_of, number, pass_at
 
 MOST_METRICS = 12  # columns of metrics, where there are more rows than can be written out
 LONGEST_TEXT = 4_000  # characters of a question, an answer or a response

@@ -1,4 +1,4 @@
-"""Numbers and foreign text as the page writes them."""
+"""Numbers and foreign text as reports write them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable
 
-from ..document import Interval
+from .document import Interval
 
 Write = Callable[[float | None], str]
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..config import NO_MISMATCH
 from ..statistics.intervals import Estimate
-from .results import Cell, Results
+from .results import Cell, Results, folded
 
 
 def constant_lag(lag: str) -> int | None:
@@ -70,7 +70,7 @@ class Table:
     @cached_property
     def schedules(self) -> tuple[str, ...]:
         """Constant lags in order, then the others as the suite names them."""
-        named = list(dict.fromkeys([*self.results.suite.lags, *(lag for *_, lag in self.groups)]))
+        named = list(dict.fromkeys([*map(folded, self.results.suite.lags), *(lag for *_, lag in self.groups)]))
         present = {lag for *_, lag in self.groups}
         return tuple(sorted((lag for lag in named if lag in present), key=_constant_first))
 

@@ -39,13 +39,14 @@ parity: install  ## compare the objectives with TRL's own losses
 mutations: install  ## change single characters of the objectives and see the tests go red (15 minutes)
 	$(BIN)/python tests/mutations.py
 
-bench: install  ## measure update time, sampler, cost of lag, overhead of objectives and evaluation, verifier
+bench: install  ## measure update time, sampler, cost of lag, overhead of objectives and evaluation, verifier, report
 	$(BIN)/python benchmarks/update_time.py
 	$(BIN)/python benchmarks/sampler_against_generate.py
 	$(BIN)/python benchmarks/cost_of_lag.py
 	$(BIN)/python benchmarks/objective_overhead.py
 	$(BIN)/python benchmarks/evaluation_overhead.py
 	$(BIN)/python benchmarks/verification.py
+	$(BIN)/python benchmarks/report_size.py
 
 clean:  ## remove the environment and caches; results stay
 	rm -rf .venv build *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

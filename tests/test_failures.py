@@ -48,7 +48,7 @@ def test_failed_cells_are_told_and_the_others_go_on(lagbench, tmp_path: Path) ->
         "`lagbench check spo` looks for the reason"
     )
     for lag in (0, 2):
-        assert by_row["asympo", lag]["seeds"] == [0] and by_row["asympo", lag]["collapses"] == []
+        assert by_row["asympo", lag]["seeds"] == [0] and by_row["asympo", lag]["reasons"] == []
         failed = by_row["spo", lag]
         assert failed["seeds"] == [0] and failed["by_seed"] == {"0": 0}  # it counts, with a score of 0
         assert failed["reasons"] == [reason] and failed["failed"] == 0
@@ -111,7 +111,7 @@ def open_files(process: Path) -> list[str]:
         (("run", "quick", "adam_betas=[0.9, 1.5]"), "adam_betas.1=1.5 is not valid"),
         (("run", "quick", "hyperparameters.spo.neg_scale=2020-01-01"), "spo: neg_scale="),
         (("run", "quick", "max_tokens=60"), "context leaves 4 beside max_tokens"),
-        (("report", "nowhere"), "nowhere holds no cells"),
+        (("report", "nowhere"), "nowhere is not a folder"),
         (("convert-gguf", "missing.gguf", "out"), "missing.gguf: no such file"),
     ],
 )

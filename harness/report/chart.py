@@ -16,7 +16,7 @@ from .document import Interval, Report, Row
 
 # Okabe and Ito's palette: tells apart under the common forms of color blindness; markers say it once more.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = "osD^vPX"
+MARKERS = "osD^vPX*<>h"  # not as many as colors, so that no pair comes again before the 77th objective
 matplotlib.rcParams["text.parse_math"] = False  # a name may hold dollar signs
 
 
@@ -31,17 +31,18 @@ def pass_at_1_against_lag(report: Report, path: Path) -> None:
     others = sorted({row.lag for row in rows if row.constant_lag is None})
     shares = [max(len(lags), 3), len(others)] if others else [1]
     figure, panels = plt.subplots(
-        1, len(shares), figsize=(7.2 + 0.6 * len(others), 4.2), dpi=150, sharey=True, squeeze=False,
+        1, len(shares), figsize=(7.2 + 0.9 * len(others), 4.2), dpi=150, sharey=True, squeeze=False,
         width_ratios=shares, layout="constrained",
     )  # fmt: skip
     names = sorted({row.objective for row in rows})
     for i, name in enumerate(names):
         mine = [row for row in rows if row.objective == name and row.seeds]
         constant = [(np.log2(1 + row.constant_lag), row) for row in mine if row.constant_lag is not None]
-        _points(panels[0, 0], name, constant, i, "-")
+        line = "-" if i < len(COLORS) else "--"
+        _points(panels[0, 0], name, constant, i, line, 0.03 * (i - (len(names) - 1) / 2))
         if others:
             named = [(others.index(row.lag), row) for row in mine if row.lag in others]
-            _points(panels[0, 1], "", named, i, "none")
+            _points(panels[0, 1], "", named, i, "none", 0.8 / len(names) * (i - (len(names) - 1) / 2))
     for axes in panels[0]:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="0.9")
@@ -71,12 +72,12 @@ def _mark_base(panels: Sequence[plt.Axes], base: float) -> None:
                         ha="left", va="center")  # fmt: skip
 
 
-def _points(axes: plt.Axes, name: str, points: Sequence[tuple[float, Row]], i: int, line: str) -> None:
-    """Means with intervals at these places; objective number i, a little shifted so that intervals stand apart."""
+def _points(axes: plt.Axes, name: str, points: Sequence[tuple[float, Row]], i: int, line: str, aside: float) -> None:
+    """Means with intervals of objective number i, a little aside of these places so that intervals stand apart."""
     if not points:
         return
     scores = [row.scores["pass@1"] for _, row in points]
-    x = [place + (0.03 if line == "-" else 0.1) * (i - 2) for place, _ in points]
+    x = [place + aside for place, _ in points]
     reach = np.array([_reach(score) for score in scores]).T  # [2, N], down and up
     axes.errorbar(x, [estimate.mean for estimate in scores], yerr=reach, label=name or None, linestyle=line,
                   color=COLORS[i % len(COLORS)], marker=MARKERS[i % len(MARKERS)], markersize=5, linewidth=1.6,

@@ -41,7 +41,7 @@ def score(run: Run) -> float:
 def make(folder: Path, cells: int) -> int:
     """A folder of about so many cells: 32 objectives, five seeds, as many lags as it takes; how many they are."""
     os.fsync = lambda file: None  # type: ignore[assignment]  # a disk that keeps nothing is good enough here
-    lags = max(2, round(cells / 32 / 5))
+    lags = max(2, -(-cells // (32 * 5)))
     names = ",".join(list(OBJECTIVES.all())[:32])
     grid = (f"objectives={names}", f"lags={','.join(map(str, range(lags)))}", "seeds=0,1,2,3,4")
     made_up(folder, score, [*grid, "baseline=policy_gradient", "updates=100", "prompts_per_update=32"])

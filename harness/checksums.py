@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,6 +23,7 @@ from .config import digest_of
 from .types import InputError
 
 THREADS = 8  # hashing and reading release the interpreter
+MANY = 200  # cells; from here on processes are faster, for most of the work is parsing
 OF_FOLDER = (store.SUITE, store.COMMANDS, store.GATES, f"{store.SEARCH}/{store.CHOSEN}")
 OF_CELL = (store.RUN, store.RESULT, store.FAILED)
 OF_FAILED = (store.METRICS, store.TRACE)  # which no result covers
@@ -61,8 +64,9 @@ def damaged_cells(folder: Path) -> list[str]:
     """What is wrong with the files of all finished cells, searched and tuned ones too, by their own checksums."""
     places = [folder, *(folder / part for part in _parts(folder))]
     cells = sorted(path.parent for place in places for path in place.glob(f"*/{store.RESULT}"))
-    with ThreadPoolExecutor(THREADS) as pool:
-        found = zip(cells, pool.map(damaged_files, cells), strict=True)
+    few = len(cells) < MANY
+    with ThreadPoolExecutor(THREADS) if few else ProcessPoolExecutor(os.cpu_count(), get_context("fork")) as pool:
+        found = zip(cells, pool.map(damaged_files, cells, chunksize=50), strict=True)
         return [f"{cell.relative_to(folder)}/{wrong}" for cell, its in found for wrong in its]
 
 

@@ -18,13 +18,12 @@ DIGITS = 4  # significant ones: more than a picture shows
 
 def diagnostics(cells: Sequence[Cell]) -> dict[str, float]:
     """Mean of every measurement over the second half of the updates, then over seeds; none of what was not measured."""
-    found = {}
-    for name in MEASURES:
-        halves = [cell.measures[name][len(cell.tokens) // 2 :] for cell in cells if len(cell.tokens)]
-        means = [np.nanmean(half) for half in halves if np.isfinite(half).any()]
-        if means:
-            found[name] = float(np.mean(means))
-    return found
+    measured = [cell for cell in cells if len(cell.tokens)]
+    if not measured:
+        return {}
+    columns = [np.stack([cell.measures[name][len(cell.tokens) // 2 :] for name in MEASURES], 1) for cell in measured]
+    means = _mean(np.stack([_mean(updates) for updates in columns]))  # [measures]
+    return {name: value for name, value in zip(MEASURES, means.tolist(), strict=True) if np.isfinite(value)}
 
 
 def curves(groups: Iterable[Group]) -> Iterator[doc.Curve]:
@@ -76,7 +75,7 @@ def _binned(columns: Sequence[np.ndarray], edges: np.ndarray) -> np.ndarray:
 
 
 def _mean(rows: np.ndarray) -> np.ndarray:
-    """Over the seeds that have a value; nan where none has."""
+    """Over the first axis, of what is there; nan where nothing is."""
     known = np.isfinite(rows)
     counts = known.sum(0)
     return np.divide(np.where(known, rows, 0).sum(0), counts, out=np.full(len(counts), np.nan), where=counts > 0)

@@ -11,23 +11,24 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from . import store
 from .config import digest_of
 from .types import InputError
 
 THREADS = 8  # hashing and reading release the interpreter
-MANY = 200  # cells; from here on processes are faster, for most of the work is parsing
+MANY = 200  # cells; fewer are read before a process has started
 OF_FOLDER = (store.SUITE, store.COMMANDS, store.GATES, f"{store.SEARCH}/{store.CHOSEN}")
 OF_CELL = (store.RUN, store.RESULT, store.FAILED)
 OF_FAILED = (store.METRICS, store.TRACE)  # which no result covers
 PARTS = (store.SEARCH, store.TUNED)  # folders of results folders
+Found = TypeVar("Found")
 LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
@@ -64,10 +65,17 @@ def damaged_cells(folder: Path) -> list[str]:
     """What is wrong with the files of all finished cells, searched and tuned ones too, by their own checksums."""
     places = [folder, *(folder / part for part in _parts(folder))]
     cells = sorted(path.parent for place in places for path in place.glob(f"*/{store.RESULT}"))
-    few = len(cells) < MANY
-    with ThreadPoolExecutor(THREADS) if few else ProcessPoolExecutor(os.cpu_count(), get_context("fork")) as pool:
-        found = zip(cells, pool.map(damaged_files, cells, chunksize=50), strict=True)
-        return [f"{cell.relative_to(folder)}/{wrong}" for cell, its in found for wrong in its]
+    found = zip(cells, map_cells(damaged_files, cells), strict=True)
+    return [f"{cell.relative_to(folder)}/{wrong}" for cell, its in found for wrong in its]
+
+
+def map_cells(read: Callable[[Path], Found], cells: Sequence[Path]) -> Iterator[Found]:
+    """`read` of each of the cells' folders in order; of many by several processes, for most of the work is parsing."""
+    if len(cells) < MANY:
+        yield from map(read, cells)
+        return
+    with ProcessPoolExecutor(os.cpu_count(), get_context("fork")) as pool:
+        yield from pool.map(read, cells, chunksize=50)
 
 
 def write_manifest(folder: Path) -> None:

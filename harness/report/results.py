@@ -5,20 +5,17 @@ A big folder is read by several processes; what they send back is small.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import store
-from ..checksums import manifest_digest
+from ..checksums import manifest_digest, map_cells
 from ..config import NO_MISMATCH, CollapseRules, cell_name
 from ..evaluate.collapse import Collapse, find_collapse
 from ..gate import PARITY, Gate
@@ -28,7 +25,6 @@ from ..types import Conventions, InputError
 from .document import State
 from .evidence import Evidence, evidence
 
-MANY = 200  # cells; fewer are read before a process has started
 MEASURES = (  # of updates, for curves and means
     "reward", "nll", "nll_positive", "nll_negative", "nll_ratio", "entropy", "ess_token", "ess_sequence", "kl_k1",
     "kl_k3", "ratio_p99", "removed_positive", "removed_negative", "gradient_norm", "gradient_cosine", "response_tokens",
@@ -144,7 +140,8 @@ def read_results(folder: Path, name: str) -> Results:
     suite = read_record(folder)
     if suite is None:
         raise InputError(f"{folder} holds no {store.SUITE}; give the `lagbench run` that made it once more, it goes on")
-    found = {cell.name: cell for cell in _read_all(paths, name, suite.collapse)}
+    read = partial(read_cell, source=name, rules=suite.collapse)
+    found = {cell.name: cell for cell in map_cells(read, paths)}
     given = {"command": _last_command(folder)}  # that will make what no run has begun
     missing = [
         Cell(cell, name, axes, {}, suite.collapse, environment=given)
@@ -184,15 +181,6 @@ def _proofs(folder: Path) -> Sequence[Gate] | None:
     except (KeyError, TypeError):
         damaged = f"{folder / store.GATES} is damaged; delete it and run the suite again"
         return [Gate(PARITY, False, damaged)]
-
-
-def _read_all(paths: Sequence[Path], source: str, rules: CollapseRules) -> Iterator[Cell]:
-    read = partial(read_cell, source=source, rules=rules)
-    if len(paths) < MANY:
-        yield from map(read, paths)
-        return
-    with ProcessPoolExecutor(os.cpu_count(), get_context("fork")) as pool:
-        yield from pool.map(read, paths, chunksize=50)
 
 
 def read_cell(folder: Path, source: str, rules: CollapseRules) -> Cell:

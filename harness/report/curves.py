@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from scipy import special
 
 from ..statistics.intervals import CONFIDENCE
 from . import document as doc
@@ -83,13 +84,11 @@ def _mean(rows: np.ndarray) -> np.ndarray:
 
 def _half_width(rows: np.ndarray) -> np.ndarray:
     """Half the width of the t interval over seeds; nan with fewer than two."""
-    from scipy.stats import t
-
     known = np.isfinite(rows)
     n = known.sum(0)
     squares = np.where(known, (rows - _mean(rows)) ** 2, 0).sum(0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(n > 1, t.ppf(0.5 + CONFIDENCE / 2, n - 1) * np.sqrt(squares / (n - 1) / n), np.nan)
+        return np.where(n > 1, special.stdtrit(n - 1, 0.5 + CONFIDENCE / 2) * np.sqrt(squares / (n - 1) / n), np.nan)
 
 
 def _plain(values: np.ndarray) -> tuple[float | None, ...]:

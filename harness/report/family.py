@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from ..statistics.families import holm
-from ..statistics.paired import Paired, paired
+from ..statistics.paired import FEWEST_SEEDS, LEVEL, Paired, paired
 from ..statistics.power import detectable, pooled_sd, seeds_needed
 from . import document as doc
 from .groups import Table, shared_seeds
-from .numbers import LEVEL, difference, known
+from .numbers import difference, known
 from .results import folded
 
-SEEDS_FOR_CLAIMS = 3
 EFFECTS = (0.01, 0.02, 0.05)  # in pass@1, for advice on seeds
 Key = tuple[str, str, str]  # objective, mismatch, lag
 
 
 def tests_against_baseline(table: Table) -> dict[Key, Paired]:
     """Of every row but the baseline's own, over the seeds that both have."""
-    tests = {}
+    return {key: paired(ours, theirs) for key, ours, theirs in _with_baseline(table)}
+
+
+def _with_baseline(table: Table) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
+    """pass@1 [S] of every row but the baseline's own and that of the baseline, over the seeds that both have."""
     for key, group in table.groups.items():
         other = table.get(table.baseline, group.mismatch, group.lag)
         seeds = shared_seeds(group, other)
         if group.objective != table.baseline and seeds:
-            tests[key] = paired(group.scores(seeds), other.scores(seeds))
-    return tests
+            yield key, group.scores(seeds), other.scores(seeds)
 
 
 def family_of(table: Table, tests: Mapping[Key, Paired]) -> doc.Family:
@@ -50,7 +52,7 @@ def _family_text(table: Table, size: int, claims: bool) -> str:
         return f"No significance is claimed: {table.baseline} has not been run here. Planned: {size} tests, {against}."
     if not claims:
         return (
-            f"No significance is claimed: a paired test needs {SEEDS_FOR_CLAIMS} seeds that both objectives have. "
+            f"No significance is claimed: a paired test needs {FEWEST_SEEDS} seeds that both objectives have. "
             f"Planned: {size} tests, {against}."
         )
     return (
@@ -67,12 +69,7 @@ def in_family(tests: Mapping[Key, Paired], family: doc.Family) -> dict[Key, doc.
 
 def power_of(table: Table, family: doc.Family) -> doc.Power | None:
     """From the spread of the differences that were measured; None without at least two seeds of any."""
-    differences = []
-    for group in table.groups.values():
-        other = table.get(table.baseline, group.mismatch, group.lag)
-        both = shared_seeds(group, other)
-        if group.objective != table.baseline and len(both) > 1:
-            differences.append(group.scores(both) - other.scores(both))
+    differences = [ours - theirs for _, ours, theirs in _with_baseline(table) if len(ours) > 1]
     if not differences or not (sd := pooled_sd(differences)):
         return None
     seeds = len(table.results.suite.seeds)
@@ -90,7 +87,7 @@ def power_of(table: Table, family: doc.Family) -> doc.Power | None:
 
 def _power_text(seeds: int, one: float, first_step: float, wanted: Mapping[str, int | None]) -> str:
     advice = ", ".join(f"{effect} {n or 'more than 1000'}" for effect, n in wanted.items())
-    if seeds < SEEDS_FOR_CLAIMS:
+    if seeds < FEWEST_SEEDS:
         return f"Seeds that a single test would take to find differences in pass@1 of: {advice}."
     return (
         f"With {seeds} seeds a single test finds a difference of {one:.3f} in pass@1 four times out of five, the first "

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..statistics.intervals import Estimate
-from ..statistics.paired import Paired
+from ..statistics.paired import LEVEL, Paired
 from . import document as doc
-
-LEVEL = 0.05  # of a whole family of tests
 
 
 def interval(found: Estimate) -> doc.Interval:

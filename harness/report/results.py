@@ -21,7 +21,7 @@ from ..evaluate.collapse import Collapse, find_collapse
 from ..gate import PARITY, Gate
 from ..record import SuiteRecord, read_record
 from ..statistics.intervals import Estimate
-from ..types import Conventions, InputError
+from ..types import InputError
 from .document import State
 from .evidence import Evidence, evidence
 
@@ -69,11 +69,6 @@ class Cell:
         if self.scores:
             return "finished"
         return "failed" if self.failure else "unfinished" if self.run else "missing"
-
-    @property
-    def conventions(self) -> dict[str, str]:
-        """Advantage, aggregate and denominator that it was trained with."""
-        return {key: self.run[key] for key in Conventions().names}
 
     def collapse(self, base: float | None) -> Collapse | None:
         """That of the training, or else that the final score is too far below the base model's pass@1."""

@@ -25,11 +25,7 @@ def row(group: Group, table: Table, against_baseline: doc.Difference | None) -> 
     found = _collapses(group, table.base_score)
     lags = [cell.realized_lag for cell in cells if cell.realized_lag]
     zero = table.at_lag_0(group.objective, group.mismatch)
-    both, with_reference = shared_seeds(group, zero), shared_seeds(group, table.reference)
-    retained = None
-    if table.base_score is not None and with_reference:
-        ours, unit = group.scores(with_reference), table.reference.scores(with_reference)
-        retained = interval_or_none(retained_gain(ours, table.base_score, unit))
+    both = shared_seeds(group, zero)
     return doc.Row(
         objective=group.objective,
         lag=group.lag,
@@ -45,7 +41,7 @@ def row(group: Group, table: Table, against_baseline: doc.Difference | None) -> 
         scores=over_seeds(group, table.base),
         interval_over="problems" if len(seeds) == 1 else "seeds",
         by_seed={seed: group.score(seed) for seed in seeds},
-        retained=retained,
+        retained=retained(group, table),
         change_from_lag_0=interval(mean_interval(group.scores(both) - zero.scores(both))) if both else None,
         against_baseline=against_baseline,
         collapses=tuple(
@@ -57,6 +53,14 @@ def row(group: Group, table: Table, against_baseline: doc.Difference | None) -> 
         cost=cost(cells),
         diagnostics=diagnostics(cells),
     )
+
+
+def retained(group: Group, table: Table) -> doc.Interval | None:
+    """Retained gain over the seeds that the reference has too; None where it cannot be computed."""
+    seeds = shared_seeds(group, table.reference)
+    if table.base_score is None or not seeds:
+        return None
+    return interval_or_none(retained_gain(group.scores(seeds), table.base_score, table.reference.scores(seeds)))
 
 
 def over_seeds(group: Group, base: Mapping[str, Estimate]) -> dict[str, doc.Interval]:

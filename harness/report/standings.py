@@ -13,14 +13,15 @@ import numpy as np
 from ..config import NO_MISMATCH
 from ..statistics.aggregates import iqm, optimality_gap, performance_profile, probability_of_improvement
 from ..statistics.intervals import UNKNOWN, Estimate
-from ..statistics.lag_numbers import lag_tolerance, largest_lag, retained_gain, tolerance_weights
+from ..statistics.lag_numbers import lag_tolerance, largest_lag, tolerance_weights
+from ..statistics.paired import LEVEL
 from ..statistics.ranks import Rank, duels, rank_intervals
 from ..statistics.survival import collapse_rate, median_collapse, survival
 from . import document as doc
-from .groups import Group, Table, constant_lag, shared_seeds
-from .numbers import LEVEL, difference, interval, interval_or_none
+from .groups import Group, Table, constant_lag
+from .numbers import difference, interval, interval_or_none
 from .results import Cell
-from .rows import cost, over_seeds
+from .rows import cost, over_seeds, retained
 
 BEHAVIOR_FIELDS = ("behavior_logprobs", "proximal_logprobs")  # what a current-policy-only objective does without
 NEVER_RUN: dict[str, Any] = {"reads": [], "hyperparameters": {}, "paper": {}, "updates": 0}  # all its cells are missing
@@ -132,7 +133,7 @@ def standings_and_pairs(table: Table) -> tuple[tuple[doc.Standing, ...], tuple[d
         present = sorted({objective for objective, found, _ in table.groups if found == mismatch})
         contenders = [Contender.of(name, mismatch, table) for name in present]
         ranked = by_tolerance([contender for contender in contenders if not np.isnan(contender.tolerance.mean)])
-        others = [contender for contender in contenders if contender not in ranked]
+        others = [contender for contender in contenders if np.isnan(contender.tolerance.mean)]
         found, ranks = _duels(ranked, table)
         pairs += found
         for place, (contender, rank) in enumerate(zip(ranked, ranks, strict=True), 1):
@@ -185,11 +186,6 @@ def _standing(contender: Contender, place: int | None, rank: Rank) -> doc.Standi
     ended = [(group, seed) for group in contender.groups for seed in group.ended]
     collapsed_at = [c.update if (c := group.ended[seed].collapse(table.base_score)) else None for group, seed in ended]
     collapsed = sum(update is not None for update in collapsed_at)
-    zero = table.at_lag_0(contender.objective, contender.mismatch)
-    both = shared_seeds(zero, table.reference)
-    at_zero = None
-    if table.base_score is not None and both:
-        at_zero = interval_or_none(retained_gain(zero.scores(both), table.base_score, table.reference.scores(both)))
     tolerance, largest = _lag_numbers(contender)
     runs = contender.retained_runs
     return doc.Standing(
@@ -204,7 +200,7 @@ def _standing(contender: Contender, place: int | None, rank: Rank) -> doc.Standi
         worst_rank=rank.worst,
         tolerance=tolerance,
         largest_lag=largest,
-        gain_at_lag_0=at_zero,
+        gain_at_lag_0=retained(table.at_lag_0(contender.objective, contender.mismatch), table),
         iqm=_iqm(contender),
         optimality_gap=optimality_gap(runs) if len(runs) else None,
         profile=tuple(performance_profile(runs, np.array(THRESHOLDS)).tolist()) if len(runs) else (),

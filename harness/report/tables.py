@@ -17,6 +17,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from ..config import NO_MISMATCH
+from ..gate import Gate as Checked
 from . import grid
 from .document import Cell, Cost, Difference, Entry, Gate, Interval, Pair, Report, Row, Standing
 from .grid import DASH, NOTHING, Column, Grid
@@ -96,7 +97,7 @@ def _lag(updates: float) -> str:
 
 
 def gate_line(gate: Gate) -> str:
-    return f"{'not run' if gate.passed is None else 'ok' if gate.passed else 'FAILED'}: {gate.name}: {gate.detail}"
+    return str(Checked(gate.name, gate.passed, gate.detail))
 
 
 def gates_in_a_word(report: Report) -> str:

@@ -11,8 +11,6 @@ from ..types import InputError
 from . import document as doc
 from .results import Cell, Choice, Results, Tuning, read_results
 
-OWN = "."  # in the place of a folder: the suite's own cells were trained at the chosen rate
-
 
 def read_tuning(folder: Path, source: str) -> Tuning | None:
     """What the search in a results folder has chosen; None where there was none, or it has not come to its end."""
@@ -20,7 +18,7 @@ def read_tuning(folder: Path, source: str) -> Tuning | None:
     if held is None:
         return None
     try:
-        places = {choice["folder"] for choice in held["objectives"].values()} - {OWN}
+        places = {choice["folder"] for choice in held["objectives"].values()} - {store.OWN}
         parts = {place: _part(folder / place, f"{source}/{place}") for place in sorted(places)}
         chosen = {
             name: Choice(choice["learning_rate"], choice["scores"], _of(name, parts.get(choice["folder"])))

@@ -18,7 +18,6 @@ from ..lag import resolve
 from ..rollout.mismatch import spelled
 
 DIGITS = 12  # of a mean score; beyond, two are a tie
-OWN = "."  # in the place of a folder in `tuned/`: the suite's own cells were trained at the chosen rate
 
 
 def rate_text(rate: float) -> str:
@@ -96,7 +95,7 @@ def choose(suite: Suite, search: Search, objectives: Sequence[str], folder: Path
         best = best_rate(means, suite.learning_rate)
         chosen[objective] = {
             "learning_rate": best,
-            "folder": OWN if best == suite.learning_rate else rate_folder(store.TUNED, best),
+            "folder": store.OWN if best == suite.learning_rate else rate_folder(store.TUNED, best),
             "scores": {rate_text(rate): mean for rate, mean in means.items()},
             "runs": runs,
         }

@@ -40,9 +40,15 @@ NO_MISMATCH = "none"
 COLDEST, HOTTEST = 0.01, 100  # temperatures; beyond, log-probabilities leave the range of floats or say nothing
 MOST_SAMPLES = 1000  # of a problem; maj@k of more would leave the range of floats
 JUDGMENT = {"collapse", "baseline", "search"}  # keys that change no cell, only what is said of it or run beside it
-LATER: dict[str, Any] = {
-    "validation": 0
-}  # keys that came after the first results folders, with what these were made with
+LATER: dict[str, Any] = {  # keys that came after the first results folders, with what these were made with
+    "validation": 0,
+    "sampler": "torch",
+    "microbatch_tokens": 0,
+    "group_packing": False,
+    "gradient_checkpointing": False,
+    "learner_processes": 1,
+    "learner_sharding": "none",
+}
 AS_IN = {"collapse": "collapse.window=20", "search": "search.learning_rates=3e-5,1e-4"}  # of the tables, an override
 Config = TypeVar("Config", bound="Settings")
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -104,6 +110,8 @@ class Settings(BaseModel):
     """Prompt groups of one update."""
     responses_per_prompt: PositiveInt = 8
     """Responses in a group."""
+    sampler: Literal["torch", "vllm"] = "torch"
+    """What draws responses, in training and in evaluation: torch, the learner's own model; or vllm."""
     temperature: Annotated[float, Field(ge=COLDEST, le=HOTTEST)] = 1.0
     """Of sampling, and of the log-probabilities that are trained."""
     max_tokens: PositiveInt = 16
@@ -127,6 +135,17 @@ class Settings(BaseModel):
     """Largest norm of the gradient of one update."""
     microbatch: PositiveInt = 256
     """Responses in one forward pass; changes memory, not results."""
+    microbatch_tokens: NonNegativeInt = 0
+    """Tokens in one forward pass, padding included; responses of like length go together. 0: `microbatch` responses."""
+    group_packing: bool = False
+    """Compute a prompt once for all responses of its group when training; changes time, and results by rounding."""
+    gradient_checkpointing: bool = False
+    """Keep only the inputs of the model's layers for backward and compute the rest again: less memory, more time."""
+    learner_processes: PositiveInt = 1
+    """Processes that share every update, started by torchrun; on GPUs, one for each."""
+    learner_sharding: Literal["none", "full"] = "none"
+    """What each of several learner processes holds: none, all weights (data parallel); full, a part of weights,
+    gradients and optimizer (FSDP2)."""
 
     eval_tasks: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ()
     """Tasks to evaluate on, NAME or NAME:DATA, the first for the table's scores; by default the one trained on."""
@@ -242,6 +261,10 @@ class Suite(Settings):
     """The objective that all others are compared with; with it at lag 0, gains are measured. By default the first of
     objectives. It need not be among them: its cells may come with another command, and until then its comparisons are
     shown as missing. A results folder keeps the baseline of its first command."""
+    executor: Literal["local", "ray"] = "local"
+    """Where cells run: on this machine, or spread over a Ray cluster whose nodes share the results folder."""
+    address: str | None = None
+    """Of the Ray cluster, as in ray://HOST:10001 or HOST:6379; without one, a cluster on this machine is started."""
     search: Search | None = None
     """A search for every objective's learning rate: search.learning_rates=3e-5,1e-4 (required), search.seeds,
     search.problems, search.lags. Without it, all train at learning_rate only."""

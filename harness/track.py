@@ -20,12 +20,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 from . import store
 from .config import JUDGMENT, Run
+from .extras import require_extra
 from .registry import did_you_mean
 from .types import InputError
 
@@ -66,9 +66,7 @@ def require_tracker(name: str | None) -> None:
         return
     if name not in WRITERS:
         raise InputError(f"unknown tracker {name!r}{did_you_mean(name, WRITERS)}; expected {', '.join(WRITERS)}")
-    package = find_spec(name)
-    if package is None or package.origin is None:  # a folder `wandb` in the working directory is not the package
-        raise InputError(f"logging to {name} needs an extra; run: pip install 'lagbench[{name}]'")
+    require_extra(name, f"logging to {name}", name)
 
 
 def open_tracker(name: str | None, run: Run, folder: Path) -> Tracker:

@@ -6,12 +6,12 @@ import json
 import os
 import shlex
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..extras import require_extra
 from ..types import InputError
 from .options import expect_number
 from .printing import print_table
@@ -70,8 +70,7 @@ def eval_(
 
     if not COLDEST <= temperature <= HOTTEST:
         raise InputError(f"--temperature {temperature} is not valid: expected a number from {COLDEST} to {HOTTEST}")
-    if find_spec("lm_eval") is None:
-        raise InputError("lagbench eval needs an extra; run: pip install 'lagbench[eval]'")
+    require_extra("eval", "lagbench eval", "lm_eval")
     os.environ.setdefault("TQDM_DISABLE", "1")  # lm-eval's bars, which would tear ours
     from dataclasses import asdict
 

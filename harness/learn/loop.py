@@ -111,10 +111,16 @@ def generate(
 
 
 def learn(trainer: Trainer, objective: Entry, update: int, rollouts: Rollouts) -> dict[str, Any]:
-    """One optimizer update on `rollouts`: verify, score, differentiate, step. Returns what was measured."""
-    run, policy = trainer.run, trainer.policy
+    """One optimizer update on what the plan had drawn for it: proven, verified, learned. Returns what was measured."""
     require_planned(trainer.plan, update, rollouts)
-    verdicts = grade(trainer, trainer.asked(update), rollouts)  # B
+    return learn_graded(trainer, objective, update, rollouts, grade(trainer, trainer.asked(update), rollouts))
+
+
+def learn_graded(
+    trainer: Trainer, objective: Entry, update: int, rollouts: Rollouts, verdicts: Sequence[Verdict]
+) -> dict[str, Any]:
+    """One optimizer update on rollouts and their verdicts [B]: differentiate, step. Returns what was measured."""
+    run, policy = trainer.run, trainer.policy
     forward = policy.forward(sequences(rollouts, trainer.codec.pad_id, policy.device))
     found = differentiate(run, objective, update, rollouts, forward, rewards_of(verdicts))
     forward.backward(found.gradient)

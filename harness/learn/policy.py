@@ -109,6 +109,11 @@ class Policy:
         zeros = chosen.new_zeros(batch.mask.shape)
         return zeros.masked_scatter(batch.mask, chosen), zeros.masked_scatter(batch.mask, entropy)
 
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Every parameter by its Hugging Face name, whole and detached; of tied ones the first."""
+        for name, value in self.model.named_parameters():
+            yield name, value.detach()
+
     def state(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here."""
         return {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from ..extras import require_extra
 from ..types import InputError
 
 
@@ -15,8 +15,7 @@ def convert(source: Path, folder: Path) -> None:
     """Write the model in `source` to `folder`, dequantized to fp32, with its tokenizer and chat template."""
     if not source.is_file():
         raise InputError(f"{source}: no such file; expected a .gguf checkpoint")
-    if any(find_spec(package) is None for package in ("gguf", "accelerate")):
-        raise InputError("reading GGUF needs an extra; run: pip install 'lagbench[gguf]'")
+    require_extra("gguf", "reading GGUF", "gguf", "accelerate")
     place = {"pretrained_model_name_or_path": source.parent, "gguf_file": source.name}
     loaded = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
     config = loaded.config

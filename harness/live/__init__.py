@@ -1,0 +1,1 @@
+"""Real asynchrony on Ray: lag is measured, not set."""

@@ -17,7 +17,7 @@ from lagbench.harness.learn.advantages import group_mean_std
 from lagbench.harness.learn.aggregate import seq_mean_token_mean
 from lagbench.harness.learn.collate import LagMismatch, realized_versions, require_planned
 from lagbench.harness.learn.loop import Trainer, generate, grade, learn, rewards_of, train
-from lagbench.harness.learn.policy import sequences
+from lagbench.harness.learn.sequences import sequences
 from lagbench.harness.noise import TRAINING, Noise
 from lagbench.harness.registry import OBJECTIVES, SCHEDULES, load_task
 from lagbench.harness.sweep.cell import assemble_trainer

@@ -21,7 +21,8 @@ from lagbench.harness.learn.diagnostics import (
 )
 from lagbench.harness.learn.inbox import assemble, pack, take, unpack
 from lagbench.harness.learn.logprobs import token_logprobs
-from lagbench.harness.learn.policy import NonFinite, Policy, Step, sequences
+from lagbench.harness.learn.policy import NonFinite, Policy, Step
+from lagbench.harness.learn.sequences import sequences
 from lagbench.harness.models import locate
 from lagbench.harness.models.load import load_model, load_tokenizer
 from lagbench.harness.noise import TRAINING, Noise

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from lagbench.harness.learn.policy import Policy, sequences
+from lagbench.harness.learn.forward import response_logprobs
+from lagbench.harness.learn.policy import Policy
+from lagbench.harness.learn.sequences import sequences
 from lagbench.harness.models import locate
 from lagbench.harness.models.load import load_model, load_tokenizer
 from lagbench.harness.noise import EVALUATION, TRAINING, Noise, prompt_order, stream
@@ -108,7 +110,7 @@ def test_behavior_logprobs_are_those_of_the_policy(model, run) -> None:
     rollouts = sampler(model, temperature=0.7).sample(MIXED, noise(4))
     policy = Policy(model, run(temperature=0.7))
     with torch.no_grad():
-        logprobs, _ = policy.logprobs(sequences(rollouts, PAD, policy.device))
+        logprobs, _ = response_logprobs(policy.model, sequences(rollouts, PAD, policy.device), policy.run.temperature)
     torch.testing.assert_close(logprobs, rollouts.behavior_logprobs, rtol=0, atol=2e-5)
 
 

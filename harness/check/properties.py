@@ -17,7 +17,8 @@ from torch import Tensor
 from ..apply import apply_objective
 from ..config import Run
 from ..learn.aggregate import make_aggregate, reduced, remaining
-from ..learn.policy import Policy, Sequences
+from ..learn.policy import Policy
+from ..learn.sequences import Sequences
 from ..models import locate
 from ..models.load import load_model
 from ..registry import Entry

@@ -29,8 +29,10 @@ from .advantages import make_advantage
 from .aggregate import make_aggregate, reduced, reduced_by_sign
 from .collate import collate, groups_of, prompts_digest, realized_versions, require_planned
 from .diagnostics import measure
+from .forward import Forward
 from .inbox import Waiting, assemble, pack, take
-from .policy import Forward, Policy, sequences
+from .policy import Policy
+from .sequences import sequences
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,4 @@
-"""The current policy: a causal LM, its optimizer and its version.
-
-The model gets one gradient, dL/dlogprobs [B, T], whatever the objective computed it from; so statistics over the
-whole batch are exact for any micro-batch size.
-"""
+"""The current policy: a causal LM, its optimizer and its version."""
 
 from __future__ import annotations
 
@@ -17,36 +13,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..config import Run
-from ..models.load import precision
-from ..rollout.padding import left_pad, positions
-from ..types import NonFinite, Rollouts
-from .logprobs import token_logprobs
-
-
-@dataclass(frozen=True)
-class Sequences:
-    """Prompts and responses side by side: prompts left-padded, so that every response starts in the same column."""
-
-    input_ids: Tensor  # [B, S]
-    attention_mask: Tensor | None  # [B, S]; None where no prompt is padded: what is right of a token cannot reach it
-    start: int  # column of the first response token
-    mask: Tensor  # [B, T] bool, S = start + T
-
-    def microbatches(self, rows: int) -> Iterator[Sequences]:
-        for i in range(0, len(self.mask), rows):
-            part = slice(i, i + rows)
-            attention = None if self.attention_mask is None else self.attention_mask[part]
-            yield Sequences(self.input_ids[part], attention, self.start, self.mask[part])
-
-
-def sequences(rollouts: Rollouts, pad: int, device: torch.device) -> Sequences:
-    """The model's view of `rollouts`."""
-    ids, attention = left_pad(rollouts.prompts, pad)
-    ids = torch.cat([ids.repeat_interleave(rollouts.group_size, 0), rollouts.tokens.where(rollouts.mask, pad)], 1)
-    if attention is not None:
-        attention = torch.cat([attention.repeat_interleave(rollouts.group_size, 0), rollouts.mask.long()], 1).to(device)
-    width = rollouts.tokens.shape[1]
-    return Sequences(ids.to(device), attention, ids.shape[1] - width, rollouts.mask.to(device))
+from ..types import NonFinite
+from .forward import Forward
+from .sequences import Sequences
 
 
 class Policy:
@@ -65,7 +34,7 @@ class Policy:
 
     def forward(self, batch: Sequences) -> Forward:
         """Log-probabilities of the response tokens, ready to be differentiated."""
-        return Forward(self, batch)
+        return Forward(self.model, self.run, batch)
 
     def step(self, scale: float = 1.0) -> Step:
         """Clip the accumulated gradient, update the weights at `scale` times the learning rate, be the next version.
@@ -85,29 +54,6 @@ class Policy:
         self.last_gradient = gradient
         self.version += 1
         return step
-
-    def logprobs(self, batch: Sequences) -> tuple[Tensor, Tensor]:
-        """Log-probabilities [B, T], differentiable unless inside `torch.no_grad()`, and entropies [B, T], in nats.
-
-        Both are zero off the mask.
-        """
-        with precision(self.device):
-            decoder = self.model.get_decoder()
-            hidden = decoder(
-                batch.input_ids,
-                attention_mask=batch.attention_mask,
-                position_ids=positions(batch.attention_mask),
-                use_cache=False,
-            ).last_hidden_state  # [B, S, H]
-            chosen, entropy = token_logprobs(
-                hidden[:, batch.start - 1 : -1][batch.mask],
-                self.model.get_output_embeddings(),
-                batch.input_ids[:, batch.start :][batch.mask],
-                self.run.temperature,
-                self.model.config.get_text_config().vocab_size,
-            )
-        zeros = chosen.new_zeros(batch.mask.shape)
-        return zeros.masked_scatter(batch.mask, chosen), zeros.masked_scatter(batch.mask, entropy)
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """Every parameter by its Hugging Face name, whole and detached; of tied ones the first."""
@@ -154,31 +100,3 @@ def cosine(gradient: Sequence[Tensor], other: Sequence[Tensor]) -> float:
     norms = [torch.stack([value.square().sum() for value in side]).sum().sqrt() for side in (gradient, other)]
     product = float(norms[0] * norms[1])
     return float(dot) / product if product > 0 else 0.0
-
-
-class Forward:
-    """One forward pass over a batch. One micro-batch keeps its graph; several are computed again in backward."""
-
-    def __init__(self, policy: Policy, batch: Sequences):
-        self.policy, self.parts = policy, list(batch.microbatches(policy.run.microbatch))
-        self.mask = batch.mask
-        with torch.set_grad_enabled(len(self.parts) == 1):
-            passes = [policy.logprobs(part) for part in self.parts]
-        self._kept = passes[0][0] if len(self.parts) == 1 else None
-        self.logprobs = torch.cat([logprobs.detach() for logprobs, _ in passes]).requires_grad_()  # [B, T], a leaf
-        self.entropy = torch.cat([entropy for _, entropy in passes])  # [B, T]
-
-    def backward(self, gradient: Tensor, again: bool = False) -> None:
-        """Accumulate the weights' gradient from dL/dlogprobs [B, T]; its entries off the mask are ignored.
-
-        `again` says that it will be called once more for this forward pass.
-
-        A micro-batch whose gradient is all zero (groups of equal rewards) is passed over, but for the first: weights
-        without a gradient would be passed over by the optimizer, momentum included.
-        """
-        gradient = gradient.where(self.mask, 0.0)
-        for i, (part, given) in enumerate(zip(self.parts, gradient.split(self.policy.run.microbatch), strict=True)):
-            if i and not given.any():
-                continue
-            logprobs = self.policy.logprobs(part)[0] if self._kept is None else self._kept
-            logprobs.backward(given, retain_graph=again and self._kept is not None)

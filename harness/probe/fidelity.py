@@ -18,8 +18,10 @@ import torch
 from torch import Tensor
 
 from ..config import Run
+from ..learn.forward import Forward
 from ..learn.loop import Trainer, differentiate, generate, grade, learn, rewards_of
-from ..learn.policy import Forward, Policy, cosine, sequences
+from ..learn.policy import Policy, cosine
+from ..learn.sequences import sequences
 from ..noise import prompt_order
 from ..registry import OBJECTIVES
 from ..sweep.cell import assemble_trainer

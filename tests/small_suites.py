@@ -8,7 +8,7 @@ from typing import Any
 LAGBENCH = str(Path(sys.executable).with_name("lagbench"))
 SMALL = ("prompts_per_update=4", "responses_per_prompt=4", "learning_rate=1e-3", "eval_problems=16", "eval_samples=4")
 LAGS = "lags=6,in_flight:4"
-LONGER = ("run", "quick", "objectives=asympo", LAGS, "updates=30", *SMALL, "--checkpoint-every", "0.05")
+LONGER = ("run", "quick", "objectives=asympo", LAGS, "updates=16", *SMALL, "--checkpoint-every", "0.05")
 
 
 def lines_written(folder: Path) -> int:

@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerFast
 
 import lagbench.harness.cli.evaluating as cli
 from lagbench import InputError, Problem, Task
-from lagbench.harness import store
+from lagbench.harness import extras, store
 from lagbench.harness.evaluate import suite
 from lagbench.harness.evaluate.attempts import Exam, attempts
 from lagbench.harness.evaluate.lm_eval_model import SamplerLM, Sampling
@@ -290,7 +290,7 @@ def test_sampling_that_would_not_be_done_is_refused(setting: dict[str, object]) 
 
 
 def test_lm_eval_has_to_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"lagbench eval needs an extra; run: pip install 'lagbench\[eval\]'"):
         cli.eval_("tiny", "chain")
 

@@ -78,7 +78,7 @@ def test_what_must_agree_agrees() -> None:
     assert -1 <= found["reference_agreement"] <= 1
 
 
-def test_through_the_command_line(lagbench, tmp_path: Path) -> None:
+def test_through_the_command_line(lagbench, lagbench_here, tmp_path: Path) -> None:
     arguments = ("probe", "quick", "objectives=asympo,grpo", "seeds=0,1", *SMALL, "--lags", "0,4")
     arguments += ("--batches", "1", "--fresh", "4", "--results", "out")
     ran = lagbench(*arguments)
@@ -105,7 +105,7 @@ def test_through_the_command_line(lagbench, tmp_path: Path) -> None:
     fidelity = read_fidelity(tmp_path / "out", (0, 1))
     assert to_csv(fidelity) == (report / "gradient_fidelity.csv").read_text()
     assert to_markdown(fidelity).count("\n| ") == 2 * (1 + 1 + 3)
-    other = lagbench(*(a.replace("1e-3", "2e-3") for a in arguments))
+    other = lagbench_here(*(a.replace("1e-3", "2e-3") for a in arguments))
     assert other.returncode == 2 and "holds a probe with other settings" in other.stderr
     assert store.read_json(tmp_path / "out" / store.PROBE)["settings"]["probe"]["lags"] == [0, 4]
 
@@ -123,10 +123,10 @@ def test_wrong_input(tmp_path: Path, history: str, probe: Probe, message: str) -
         run_probe(load_suite("quick", SMALL), history, probe, tmp_path / "out", 1, "")
 
 
-def test_ages_that_are_no_numbers(lagbench) -> None:
-    ran = lagbench("probe", "quick", "lags=3")
+def test_ages_that_are_no_numbers(lagbench_here) -> None:
+    ran = lagbench_here("probe", "quick", "lags=3")
     assert ran.returncode == 2 and "a probe takes the ages of its batches from --lags" in ran.stderr
-    ran = lagbench("probe", "quick", "--lags", "0,x")
+    ran = lagbench_here("probe", "quick", "--lags", "0,x")
     assert ran.returncode == 2 and ran.stderr.startswith("error: --lags '0,x' is not valid: expected whole numbers")
 
 

@@ -80,23 +80,21 @@ def whole(tmp_path_factory) -> Path:
 def test_killed_suite_goes_on_bit_for_bit(tmp_path: Path, lagbench, whole: Path, whole_group: bool) -> None:
     """SIGKILL at a random update, then resume: weights and tables equal those of an uninterrupted suite.
 
-    Killed twice where everything dies; `benchmarks/survival.py` does so twenty times.
+    `benchmarks/survival.py` does so twenty times.
     """
     command = [LAGBENCH, *LONGER, "--results", "cut"]
-    rng = random.Random()
-    for _ in range(2 if whole_group else 1):
-        process = subprocess.Popen(
-            command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        target = lines_written(tmp_path / "cut") + rng.randint(3, 20)
-        print(f"killing at {target} lines")  # shown if the test fails
-        while process.poll() is None and lines_written(tmp_path / "cut") < target:
-            time.sleep(0.005)
-        if whole_group:
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-        process.wait()
+    process = subprocess.Popen(
+        command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    target = random.Random().randint(3, 20)
+    print(f"killing at {target} lines")  # shown if the test fails
+    while process.poll() is None and lines_written(tmp_path / "cut") < target:
+        time.sleep(0.005)
+    if whole_group:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
     finished = lagbench(*LONGER, "--results", "cut")
     assert finished.returncode == 0, finished.stderr
     assert weights(tmp_path / "cut") == weights(whole) and len(weights(tmp_path / "cut")) == 3

@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install run test check model docs parity mutations bench clean
+.PHONY: help install run test check model docs parity mutations bench gpu clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,11 @@ bench: install  ## measure update time, sampler, cost of lag, overhead of object
 	$(BIN)/python benchmarks/evaluation_overhead.py
 	$(BIN)/python benchmarks/verification.py
 	$(BIN)/python benchmarks/report_size.py
+
+gpu: install  ## run the GPU tests and the GPU benchmark; one line where there is no GPU
+	@if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; \
+	then $(BIN)/pytest tests/gpu && $(BIN)/python benchmarks/gpu.py; \
+	else echo "no GPU here: GPU tests and benchmark are skipped"; fi
 
 clean:  ## remove the environment and caches; results stay
 	rm -rf .venv build *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -281,6 +281,12 @@ class Suite(Settings):
         return self
 
     @model_validator(mode="after")
+    def _address_is_of_a_cluster(self) -> Self:
+        if self.address is not None and self.executor != "ray":
+            raise PydanticCustomError("stated", f"address={self.address} is of a Ray cluster: add executor=ray")
+        return self
+
+    @model_validator(mode="after")
     def _search_is_separate(self) -> Self:
         if self.search is None:
             return self
@@ -328,7 +334,7 @@ def load_suite(source: str, overrides: Iterable[str] = ()) -> Suite:
         raise InputError(f"{path}: not valid TOML: {error}") from None
     values.setdefault("name", path.stem)
     for override in overrides:
-        _set(values, override)
+        _set(values, f"lags={override[4:]}" if override.startswith("lag=") else override)
     if values.get("objectives") in (ALL, [ALL]):
         values["objectives"] = list(OBJECTIVES.all())
     return validated(Suite, values)

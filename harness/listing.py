@@ -124,7 +124,8 @@ def diagnostics() -> list[dict[str, Any]]:
     """What every update records, whatever the objective reads."""
     from .learn import diagnostics as measurements
 
-    return [{"name": name, "description": description} for name, description in measurements.DIAGNOSTICS.items()]
+    both = measurements.DIAGNOSTICS | measurements.OF_ENGINES
+    return [{"name": name, "description": description} for name, description in both.items()]
 
 
 LISTINGS: dict[str, Callable[[], list[dict[str, Any]]]] = {

@@ -1,14 +1,13 @@
-"""One update: the model's gradient, micro-batches, chunked head, optimizer, advantages, aggregation, collation."""
+"""One update: the model's gradient, micro-batches, optimizer, advantages, aggregation, collation."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lagbench import Batch
-from lagbench.harness.learn import logprobs as logprobs_module
 from lagbench.harness.learn.advantages import group_mean, group_mean_std, leave_one_out
 from lagbench.harness.learn.aggregate import seq_mean_token_mean, seq_mean_token_sum, token_mean
 from lagbench.harness.learn.collate import groups_of
@@ -20,7 +19,6 @@ from lagbench.harness.learn.diagnostics import (
     weight_by_sign,
 )
 from lagbench.harness.learn.inbox import assemble, pack, take, unpack
-from lagbench.harness.learn.logprobs import token_logprobs
 from lagbench.harness.learn.policy import NonFinite, Policy, Step
 from lagbench.harness.learn.sequences import sequences
 from lagbench.harness.models import locate
@@ -106,24 +104,6 @@ def test_gradient_off_the_mask_is_ignored(run, rollouts: Rollouts) -> None:
         forward.backward(torch.ones_like(forward.logprobs).where(rollouts.mask, filler))
     for a, b in zip(clean.model.parameters(), dirty.model.parameters(), strict=True):
         assert torch.equal(a.grad, b.grad)
-
-
-def test_head_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    hidden, head, targets = torch.randn(11, 8, requires_grad=True), nn.Linear(8, 30), torch.randint(0, 30, (11,))
-    plain = (head(hidden) / 0.7).log_softmax(-1).gather(-1, targets[:, None]).squeeze(-1)
-    expected = torch.autograd.grad(plain.square().sum(), [hidden, head.weight])
-    uncertain = torch.distributions.Categorical(logits=head(hidden.detach()) / 0.7).entropy()
-    largest = []
-    head.register_forward_hook(lambda module, given, output: largest.append(output.shape[0]))
-    for elements in (2**25, 120):  # one chunk; chunks of four tokens
-        monkeypatch.setattr(logprobs_module, "CHUNK_ELEMENTS", elements)
-        found, entropy = token_logprobs(hidden, head, targets, 0.7, 30)
-        torch.testing.assert_close(found, plain)
-        torch.testing.assert_close(entropy, uncertain)
-        assert not entropy.requires_grad
-        torch.testing.assert_close(torch.autograd.grad(found.square().sum(), [hidden, head.weight]), expected)
-    assert largest[0] == 11 and max(largest[1:]) == 4 and len(largest) == 1 + 2 * 3  # forward, and again in backward
 
 
 def test_warm_up_and_adamw(run) -> None:

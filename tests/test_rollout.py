@@ -5,23 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sampler_protocol import MIXED, PAD, STOP, TOKENIZER, SamplerProtocol, noise
 
-from lagbench.harness.learn.forward import response_logprobs
-from lagbench.harness.learn.policy import Policy
-from lagbench.harness.learn.sequences import sequences
 from lagbench.harness.models import locate
-from lagbench.harness.models.load import load_model, load_tokenizer
+from lagbench.harness.models.load import load_model
 from lagbench.harness.noise import EVALUATION, TRAINING, Noise, prompt_order, stream
 from lagbench.harness.prompts import prompt_form
 from lagbench.harness.registry import load_task
 from lagbench.harness.rollout.stopping import StopStrings, cut
 from lagbench.harness.rollout.text import Codec, stop_ids
 from lagbench.harness.rollout.torch_sampler import TorchSampler, inverse_cdf
-from lagbench.harness.types import Rollouts, Task
-
-TOKENIZER = load_tokenizer(locate("tiny"))
-STOP, PAD = TOKENIZER.eos_token_id, TOKENIZER.pad_token_id
-MIXED = [TOKENIZER(text).input_ids for text in ("3+5-2=", "7-9=", "4+4+4+4-1=", "0-0-9=")]
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +26,13 @@ def sampler(model, max_tokens: int = 12, temperature: float = 1.0) -> TorchSampl
     return TorchSampler(model, lambda: 7, (STOP,), PAD, max_tokens, temperature)
 
 
-def noise(groups: int, samples: int = 3, seed: int = 5) -> Noise:
-    return Noise(TRAINING, seed, 2, tuple(range(groups)), samples)
+class TestTorchSampler(SamplerProtocol):
+    @pytest.fixture
+    def make(self):
+        def make(model, version: int = 7, max_tokens: int = 12, temperature: float = 1.0, stops=None) -> TorchSampler:
+            return replace(sampler(model, max_tokens, temperature), version=lambda: version, stops=stops)
+
+        return make
 
 
 def slow_reference(model, prompts, uniforms, max_tokens: int, temperature: float):
@@ -66,29 +64,6 @@ def test_equals_slow_reference_for_prompts_of_different_lengths(model, temperatu
     assert len({len(tokens) for tokens, _ in expected}) > 1  # responses of different lengths, or this shows little
 
 
-def test_response_does_not_depend_on_its_batch(model) -> None:
-    together = sampler(model).sample(MIXED, noise(4))
-    for group, prompt in enumerate(MIXED):
-        alone = sampler(model).sample([prompt], Noise(TRAINING, 5, 2, (group,), 3))
-        rows = slice(3 * group, 3 * group + 3)
-        width = alone.tokens.shape[1]
-        assert torch.equal(alone.tokens, together.tokens[rows, :width])
-        assert torch.equal(alone.mask, together.mask[rows, :width])
-        torch.testing.assert_close(alone.behavior_logprobs, together.behavior_logprobs[rows, :width], rtol=0, atol=2e-5)
-
-
-def test_layout(model) -> None:
-    """Right-padded with zeros, the end of sequence on the mask, cut responses marked."""
-    rollouts = sampler(model, max_tokens=6).sample(MIXED, noise(4, samples=8))
-    lengths = rollouts.mask.sum(1)
-    assert torch.equal(rollouts.mask, torch.arange(rollouts.mask.shape[1]) < lengths[:, None])
-    assert (rollouts.tokens[~rollouts.mask] == 0).all() and (rollouts.behavior_logprobs[~rollouts.mask] == 0).all()
-    last = rollouts.tokens.gather(1, lengths[:, None] - 1).squeeze(1)
-    assert torch.equal(last == STOP, rollouts.stopped)
-    assert 0 < rollouts.stopped.sum() < len(rollouts.stopped)
-    assert (lengths[~rollouts.stopped] == 6).all()
-
-
 def test_prompts_are_computed_once_and_finished_rows_leave(model, monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = []
     forward = model.forward
@@ -104,14 +79,6 @@ def test_prompts_are_computed_once_and_finished_rows_leave(model, monkeypatch: p
     still_going = [int(rollouts.mask[:, t].sum()) for t in range(1, rollouts.mask.shape[1])]
     assert shapes[1:] == [(rows, 1) for rows in still_going]
     assert still_going[-1] < still_going[0]
-
-
-def test_behavior_logprobs_are_those_of_the_policy(model, run) -> None:
-    rollouts = sampler(model, temperature=0.7).sample(MIXED, noise(4))
-    policy = Policy(model, run(temperature=0.7))
-    with torch.no_grad():
-        logprobs, _ = response_logprobs(policy.model, sequences(rollouts, PAD, policy.device), policy.run.temperature)
-    torch.testing.assert_close(logprobs, rollouts.behavior_logprobs, rtol=0, atol=2e-5)
 
 
 def test_inverse_cdf_by_value() -> None:
@@ -177,6 +144,7 @@ def test_codec_round_trip(model) -> None:
     ids = [row[mask].tolist() for row, mask in zip(rollouts.tokens, rollouts.mask, strict=True)]
     assert codec.decode(rollouts) == [TOKENIZER.decode([i for i in row if i != STOP]) for row in ids]
     assert stop_ids(model, TOKENIZER) == (STOP,)
+    assert Codec(TOKENIZER, task, prompt_form("boxed")).stops.strings == ()
 
 
 def test_text_is_cut_at_the_first_stop_string() -> None:
@@ -202,23 +170,3 @@ def test_a_response_ends_with_the_token_that_completes_a_stop_string(model, stri
         )
         ended += length < len(tokens)
     assert ended > 2
-
-
-def test_only_the_text_before_a_stop_string_is_graded(model) -> None:
-    task = Task([], [], prompt="{question}", stops=(";1",))
-    codec = Codec(TOKENIZER, task, prompt_form("plain"))
-    rollouts = replace(sampler(model), stops=codec.stops).sample(MIXED, noise(4, samples=16))
-    texts = codec.decode(rollouts)
-    whole = TOKENIZER.batch_decode(
-        [row[mask].tolist() for row, mask in zip(rollouts.tokens, rollouts.mask, strict=True)]
-    )
-    assert any(";1" in text for text in whole) and not any(";1" in text for text in texts)
-    assert Codec(TOKENIZER, task, prompt_form("boxed")).stops.strings == ()
-
-
-def test_rollouts_fit_a_checkpoint(model) -> None:
-    """What waits in the inbox is small: token ids, log-probabilities and versions."""
-    rollouts = sampler(model).sample(MIXED, noise(4))
-    tensors = [value for value in vars(rollouts).values() if isinstance(value, torch.Tensor)]
-    assert isinstance(rollouts, Rollouts)
-    assert sum(t.numel() * t.element_size() for t in tensors) < 12 * 12 * 20

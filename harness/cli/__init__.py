@@ -8,7 +8,7 @@ import typer
 
 from ..store import is_unwritable
 from ..types import InputError
-from . import evaluating, lags, looking, making, reporting, training
+from . import doctor, evaluating, lags, live, looking, making, reporting, training
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,11 +22,13 @@ lag = typer.Typer(no_args_is_help=True, help="Lag schedules: list them, look at 
 new = typer.Typer(no_args_is_help=True, help="Start a package of your own.")
 
 app.command()(training.run)
+app.command()(live.live)
 app.command()(reporting.report)
 app.command()(reporting.leaderboard)
 app.command()(reporting.diff)
 app.command("list")(looking.list_)
 app.command()(looking.check)
+app.command()(doctor.doctor)
 app.command()(training.probe)
 app.command("eval")(evaluating.eval_)
 app.command()(evaluating.verify)

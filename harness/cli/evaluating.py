@@ -40,6 +40,7 @@ def eval_(
         int | None, typer.Option(help="Longest response; by default the task's own.", show_default=False)
     ] = None,
     temperature: Annotated[float, typer.Option(help="Of sampling.")] = 1.0,
+    sampler: Annotated[str, typer.Option(metavar="torch|vllm", help="What draws responses.")] = "torch",
     batch: Annotated[int, typer.Option(help="Responses drawn at a time; changes memory, not results.")] = 64,
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Where it goes; by default results/runs/eval-MODEL-DIGEST.")
@@ -61,16 +62,24 @@ def eval_(
 
     lagbench eval FOLDER --suite math:DATA,gsm8k:DATA --prompt chat --limit 50
 
+    lagbench eval FOLDER --suite math:DATA --sampler vllm --batch 1024
+
     lm_eval takes the same tasks, without LagBench's sampler: give it
     --include_path $(lagbench eval --include-path) --tasks lagbench_gsm8k
     """
     for option, value in (("--samples", samples), ("--limit", limit), ("--max-tokens", max_tokens), ("--batch", batch)):
         expect_number(option, value, least=1)
-    from ..config import COLDEST, HOTTEST, digest_of
+    from ..config import COLDEST, HOTTEST, digest_of, identifying
 
     if not COLDEST <= temperature <= HOTTEST:
         raise InputError(f"--temperature {temperature} is not valid: expected a number from {COLDEST} to {HOTTEST}")
     require_extra("eval", "lagbench eval", "lm_eval")
+    if sampler not in ("torch", "vllm"):
+        raise InputError(f"--sampler {sampler} is unknown; expected torch or vllm")
+    if sampler == "vllm":
+        from ..rollout.vllm_engine import require_vllm
+
+        require_vllm("--sampler vllm")
     os.environ.setdefault("TQDM_DISABLE", "1")  # lm-eval's bars, which would tear ours
     from dataclasses import asdict
 
@@ -84,8 +93,8 @@ def eval_(
     from ..sweep.provenance import environment
 
     names = tuple(name.strip() for name in suite.split(","))
-    asked = Evaluation(model, names, samples, prompt_form(prompt).name, max_tokens, temperature, limit)
-    folder = out or Path("results") / "runs" / f"eval-{Path(model).name}-{digest_of(asdict(asked))[:8]}"
+    asked = Evaluation(model, names, samples, prompt_form(prompt).name, max_tokens, temperature, limit, sampler)
+    folder = out or Path("results") / "runs" / f"eval-{Path(model).name}-{digest_of(identifying(asdict(asked)))[:8]}"
     about = environment(shlex.join(["lagbench", *sys.argv[1:]]))
     with progress_bar("responses", Console(stderr=True)) as progress:
         bar = progress.add_task("responses", total=None)

@@ -24,7 +24,7 @@ def run(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Cells at a time, one thread each; by default one per core (one on a GPU)."),
+        typer.Option(min=1, help="Cells at a time, one thread each; by default one per core (one on a GPU), or all that fit."),
     ] = None,
     checkpoint_every: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Time between two checkpoints of a cell.")
@@ -46,10 +46,13 @@ def run(
     Every key: lagbench list settings
     """
     from ..config import load_suite
+    from ..extras import require_extra
     from ..track import require_tracker
 
     require_tracker(tracker)  # before the slow imports: a typing mistake is told at once
     chosen = load_suite(suite, overrides or [])
+    if chosen.executor == "ray":
+        require_extra("ray", "executor=ray", "ray")
     from ..report.comparison import compare
     from ..report.gather import gather
     from ..store import REPORT
@@ -58,7 +61,14 @@ def run(
     from ..sweep.run import run_suite
 
     folder = results or Path("results") / "runs" / chosen.label
-    how = Execution(shlex.join(["lagbench", *sys.argv[1:]]), workers or default_workers(), checkpoint_every, tracker)
+    how = Execution(
+        command=shlex.join(["lagbench", *sys.argv[1:]]),
+        workers=workers or (default_workers(chosen.learner_processes) if chosen.executor == "local" else 0),
+        checkpoint_every_s=checkpoint_every,
+        tracker=tracker,
+        executor=chosen.executor,
+        address=chosen.address,
+    )
     try:
         unfinished = run_suite(chosen, folder, how)
     except KeyboardInterrupt:
@@ -96,6 +106,8 @@ def probe(
     from ..config import load_suite
 
     chosen, ages = load_suite(suite, overrides or []), _ages(lags)
+    if chosen.executor == "ray":
+        raise InputError("executor=ray: a probe runs on this machine alone; leave it out, or spread seeds by hand")
     if any(override.startswith("lags=") for override in overrides or []):
         raise InputError("a probe takes the ages of its batches from --lags, as in --lags 0,8,64")
     from ..probe.fidelity import Probe

@@ -26,6 +26,7 @@ class Evaluation:
     max_tokens: int | None  # None: each task's own
     temperature: float
     limit: int | None  # problems of each task; None: all
+    sampler: str = "torch"  # or vllm
 
     @property
     def generation(self) -> dict[str, Any]:

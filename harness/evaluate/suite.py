@@ -21,13 +21,16 @@ from lm_eval.evaluator import evaluate
 from lm_eval.loggers import EvaluationTracker
 
 from .. import store
+from ..config import identifying
 from ..data import data_digest
 from ..models import digest, locate
-from ..models.load import context_length, default_device, load_model, load_tokenizer, numerics
+from ..models.load import context_length, default_device, end_of_sequence, load_model, load_tokenizer, numerics
 from ..prompts import prompt_form
 from ..rollout.stopping import StopStrings
-from ..rollout.text import Codec, stop_ids
+from ..rollout.text import Codec, ends, stop_ids
 from ..rollout.torch_sampler import TorchSampler
+from ..rollout.vllm_engine import engine_packages, shared_engine
+from ..rollout.vllm_sampler import VllmSampler
 from ..types import InputError
 from .lm_eval_model import SamplerLM, Sampling
 from .lm_eval_names import FILTER
@@ -50,7 +53,8 @@ def run_evaluation(
     with _alone_in(folder):
         lm = make_lm(asked, list(tasks["tasks"].values()), ResponseFile(folder / RESPONSES), rows, on_known)
         digests = {name: data_digest(task.origin) for name, task in tasks["tasks"].items()}
-        claim(folder, {**asdict(asked), "model_digest": lm.policy, "data_digest": digests}, bool(lm.file.found))
+        settings = {**identifying(asdict(asked)), "model_digest": lm.policy, "data_digest": digests}
+        claim(folder, settings, bool(lm.file.found))
         results: Results = evaluate(lm, tasks, limit=asked.limit, apply_chat_template=lm.codec.form.chat)
     for name, drawn in lm.answers.items():
         results["results"][name] |= measures_of(drawn)
@@ -97,7 +101,11 @@ def make_lm(
     codecs = [Codec(tokenizer, task.origin, form) for task in tasks]
     for codec in codecs:
         codec.check(codec.task.test[: asked.limit], None)
-    device = default_device()
+    context, device = context_length(folder), default_device()
+    if asked.sampler == "vllm":
+        drawn_by = " ".join([*(f"{name} {version(name)}" for name in engine_packages("vllm")), numerics(device)])
+        draw = vllm_samplers(folder, tokenizer)
+        return SamplerLM(draw, digest(folder), drawn_by, codecs[0], context, rows, file, on_known)
     model = load_model(folder, device)
 
     def make_sampler(sampling: Sampling) -> TorchSampler:
@@ -111,8 +119,18 @@ def make_lm(
             stops=StopStrings(sampling.stops, tokenizer),
         )
 
-    context = context_length(folder)
     return SamplerLM(make_sampler, digest(folder), numerics(device), codecs[0], context, rows, file, on_known)
+
+
+def vllm_samplers(folder: Path, tokenizer: Any) -> Callable[[Sampling], VllmSampler]:
+    """Samplers of one engine, which holds the model in `folder`; nothing else loads it."""
+    engine, stop_ids = shared_engine(folder, bf16=False), ends(end_of_sequence(folder), tokenizer)
+
+    def make_sampler(sampling: Sampling) -> VllmSampler:
+        stops = StopStrings(sampling.stops, tokenizer)
+        return VllmSampler(engine, stop_ids, sampling.max_tokens, sampling.temperature, stops=stops)
+
+    return make_sampler
 
 
 def measures_of(drawn: Sequence[Responses]) -> dict[str, float]:

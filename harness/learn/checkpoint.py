@@ -19,10 +19,14 @@ LINES = {store.METRICS: 0, store.TRACE: 1}  # lines that are there before any up
 
 
 def save(folder: Path, policy: Policy, inbox: Inbox) -> None:
+    """Write down a run; of several processes, which all have to call it, process 0 does."""
+    kept = policy.state()
+    if policy.world.rank > 0:
+        return
     waiting = {
         update: [vars(part) | {"groups": part.groups.tolist()} for part in parts] for update, parts in inbox.items()
     }
-    state = {"policy": policy.state(), "inbox": waiting, "lines": lines_digest(folder, policy.version)}
+    state = {"policy": kept, "inbox": waiting, "lines": lines_digest(folder, policy.version)}
     store.write_atomically(folder / store.CHECKPOINT, lambda path: store.save_tensors(state, path))
 
 
@@ -49,6 +53,6 @@ def restore(folder: Path, policy: Policy) -> Inbox:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)  # read once for all processes
     except Exception as error:  # whatever a truncated or foreign file makes the unpickler raise
         raise InputError(f"{path} is damaged ({type(error).__name__}); delete it, the cell then starts over") from error

@@ -52,6 +52,10 @@ DIAGNOSTICS = {
     "gradient_norm": "2-norm of the gradient before clipping",
     "gradient_cosine": "cosine between this update's gradient and the last one's; 0 at the first update",
 }
+OF_ENGINES = {  # where the learner's own model does not draw, at versions that draw anything: agreement.py
+    "engine_gap_mean": "mean of |engine's log-probability - the learner's| over a sample of the tokens this version drew",
+    "engine_gap_max": "largest of them",
+}
 
 
 def measure(

@@ -1,35 +1,145 @@
-"""Log-probabilities of chosen tokens without keeping their logits."""
+"""Log-probabilities of chosen tokens without their logits: the head in tiles of tokens by vocabulary, never [N, V]."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.nn.functional import linear
 
-CHUNK_ELEMENTS = 2**25  # of fp32 logits held at a time: 128 MiB
+KEPT_LOGITS = 2**25  # of fp32, 128 MiB: up to here they are kept for backward, beyond computed again
+SIDE = {"cpu": 2**10, "cuda": 2**13}  # of a tile: on a CPU two stay in the cache of a core; a GPU needs work
 
 
-def token_logprobs(
-    hidden: Tensor, head: nn.Module, targets: Tensor, temperature: float, vocabulary: int
-) -> tuple[Tensor, Tensor]:
-    """Log-softmax of head(hidden) / temperature at `targets`, in fp32: [N] from hidden states [N, H] and ids [N].
+def token_logprobs(hidden: Tensor, head: nn.Linear, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Log-softmax of head(hidden) / temperature at `targets`: [N] from hidden states [N, H] and ids [N].
 
-    Beside it the entropy of each of those distributions [N], in nats and without a gradient.
-
-    The head is applied in chunks of tokens, and again in backward, so [N, V] never exists; where one chunk holds
-    everything it is applied once.
+    Beside it the entropy of each of those distributions [N], in nats and without a gradient. In fp32, or in fp64
+    where the hidden states are.
     """
-    size = max(1, CHUNK_ELEMENTS // vocabulary)
-    if len(targets) <= size:
-        return _chosen(hidden, head, targets, temperature)
-    chunks = zip(hidden.split(size), targets.split(size), strict=True)
-    parts = [checkpoint(_chosen, h, head, t, temperature, use_reentrant=False) for h, t in chunks]
-    chosen, entropy = zip(*parts, strict=True)
-    return torch.cat(chosen), torch.cat(entropy)
+    if len(targets) * len(head.weight) <= KEPT_LOGITS:
+        return _whole(hidden, head, targets, temperature)
+    chosen, entropy = _Tiled.apply(hidden, head.weight, head.bias, targets, temperature)
+    return chosen, entropy
 
 
-def _chosen(hidden: Tensor, head: nn.Module, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    logprobs = torch.log_softmax(head(hidden).float() / temperature, -1)  # [N, V]
+def _whole(hidden: Tensor, head: nn.Linear, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    logprobs = torch.log_softmax(_wide(head(hidden)) / temperature, -1)  # [N, V]
     with torch.no_grad():
         entropy = -(logprobs.exp() * logprobs).sum(-1)  # [N]
     return logprobs.gather(-1, targets[:, None]).squeeze(-1), entropy
+
+
+class _Tiled(torch.autograd.Function):
+    """The same, tile by tile: forward keeps log sum exp of every token, backward computes the logits again.
+
+    Backward leaves out tokens whose gradient is zero: groups of equal rewards cost it nothing.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, temperature: float
+    ) -> tuple[Tensor, Tensor]:
+        precision = _matmul_dtype(weight)
+        with torch.autocast(hidden.device.type, enabled=False):
+            tokens = (
+                _forward(hidden[rows].to(precision), weight, bias, targets[rows], temperature)
+                for rows in _slices(len(targets), hidden.device)
+            )
+            logprobs, lse, entropy = (torch.cat(of) for of in zip(*tokens, strict=True))
+        ctx.save_for_backward(hidden, weight, bias, targets, lse)
+        ctx.temperature, ctx.precision = temperature, precision
+        ctx.mark_non_differentiable(entropy)
+        return logprobs, entropy
+
+    @staticmethod
+    def backward(ctx: Any, given: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, bias, targets, lse = ctx.saved_tensors
+        taught = given.nonzero().squeeze(-1)
+        scale = (-given / ctx.temperature)[:, None]  # [N, 1]; dL/dlogits is scale * (softmax - one-hot)
+        by_hidden = torch.zeros_like(hidden, dtype=scale.dtype)  # [N, H]
+        by_weight = torch.zeros_like(weight)  # [V, H]
+        by_bias = None if bias is None else torch.zeros_like(bias)  # [V]
+        with torch.autocast(hidden.device.type, enabled=False):
+            for rows in taught.split(_side(hidden.device)):
+                x = hidden[rows].to(ctx.precision)
+                scaled = (x * scale[rows]).to(ctx.precision)
+                total = x.new_zeros(x.shape, dtype=scale.dtype)
+                for columns in _slices(len(weight), hidden.device):
+                    tile = _logits(x, weight, bias, columns, ctx.temperature).sub_(lse[rows, None]).exp_()  # softmax
+                    inside, place = _places(targets[rows], columns)
+                    tile.scatter_add_(1, place, -inside.to(tile.dtype))
+                    if by_bias is not None:
+                        by_bias[columns].add_((tile * scale[rows]).sum(0))
+                    tile = tile.to(ctx.precision)
+                    _add_product(total, tile, weight[columns].to(ctx.precision))
+                    _add_product(by_weight[columns], tile.T, scaled)
+                by_hidden[rows] = total.mul_(scale[rows])
+        return by_hidden.to(hidden.dtype), by_weight, by_bias, None, None
+
+
+def _forward(
+    x: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, temperature: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-probability of the target, log sum exp of all logits, and entropy of n tokens [n]."""
+    logit = x.new_zeros(len(targets), dtype=_wide(x).dtype)
+    largest, totals, entropies = [], [], []  # [n] of each tile
+    for columns in _slices(len(weight), x.device):
+        tile = _logits(x, weight, bias, columns, temperature)  # [n, c]
+        inside, place = _places(targets, columns)
+        logit = torch.where(inside, tile.gather(1, place), logit[:, None]).squeeze(1)
+        largest.append(tile.amax(1))
+        tile.sub_(largest[-1][:, None])
+        weights = tile.exp()
+        total = weights.sum(1)
+        totals.append(total.log())
+        entropies.append(total.log() - weights.mul_(tile).sum(1) / total)  # of the distribution within the tile
+    highest = torch.stack(largest).amax(0)
+    mass = torch.stack(largest) - highest + torch.stack(totals)  # [tiles, n], log
+    all_mass = mass.logsumexp(0)
+    share = mass - all_mass  # log-probability of each tile
+    entropy = (share.exp() * (torch.stack(entropies) - share)).sum(0)  # by the chain rule
+    return logit - highest - all_mass, highest + all_mass, entropy
+
+
+def _logits(x: Tensor, weight: Tensor, bias: Tensor | None, columns: slice, temperature: float) -> Tensor:
+    """Those of some columns of the vocabulary [n, c], over the temperature."""
+    part = None if bias is None else bias[columns].to(x.dtype)
+    return _wide(linear(x, weight[columns].to(x.dtype), part)).div_(temperature)
+
+
+def _places(targets: Tensor, columns: slice) -> tuple[Tensor, Tensor]:
+    """Which targets lie in these columns, and where, anywhere for the others: [n, 1] both."""
+    place = targets[:, None] - columns.start
+    width = columns.stop - columns.start
+    return (place >= 0) & (place < width), place.clamp(0, width - 1)
+
+
+def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
+    """Adds a @ b, in the precision of `total`."""
+    if total.dtype == a.dtype:
+        total.addmm_(a, b)
+    else:
+        total.add_(a @ b)
+
+
+def _slices(length: int, device: torch.device) -> Iterator[slice]:
+    side = _side(device)
+    return (slice(i, min(i + side, length)) for i in range(0, length, side))
+
+
+def _side(device: torch.device) -> int:
+    return SIDE[device.type]
+
+
+def _matmul_dtype(weight: Tensor) -> torch.dtype:
+    """What a matrix product of these weights is computed in here."""
+    kind = weight.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+
+
+def _wide(values: Tensor) -> Tensor:
+    """In fp32, or in fp64 where they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))

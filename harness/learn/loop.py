@@ -27,10 +27,11 @@ from ..verify import Verifier
 from . import checkpoint
 from .advantages import make_advantage
 from .aggregate import make_aggregate, reduced, reduced_by_sign
+from .agreement import Agreement
 from .collate import collate, groups_of, prompts_digest, realized_versions, require_planned
 from .diagnostics import measure
 from .forward import Forward
-from .inbox import Waiting, assemble, pack, take
+from .inbox import Inbox, Waiting, assemble, pack, take
 from .policy import Policy
 from .sequences import sequences
 
@@ -47,6 +48,7 @@ class Trainer:
     sampler: Sampler  # of what is trained on
     codec: Codec
     verifier: Verifier
+    agreement: Agreement | None = None  # of a sampler that does not draw with the learner's own model
 
     def asked(self, update: int) -> list[Problem]:
         """The problem of every group of an update."""
@@ -65,37 +67,54 @@ def train(
     `at_version` is called with every version but the last while it is current, again after an interruption.
     """
     policy = trainer.policy
-    inbox = checkpoint.restore(folder, policy)
-    if policy.version == 0:
-        store.write_lines(folder / store.TRACE, [header(trainer.plan.name, trainer.run.prompts_per_update)])
+    inbox = resume(trainer, folder)
     saved_at = time.monotonic()
     for version in range(policy.version, trainer.run.updates):
         at_version(version)
         started = time.perf_counter()
+        gap: dict[str, float] = {}
         for segments in trainer.plan.drawn_by(version):
-            draw(trainer, segments, inbox[segments.update])
+            drawn = draw(trainer, segments, inbox[segments.update])
+            if trainer.agreement and not gap:
+                gap = trainer.agreement.measure(drawn)
         generated = time.perf_counter()
         _, rollouts = assemble(inbox.pop(version))
         row = learn(trainer, objective, version, rollouts)
-        row |= {"generate_s": generated - started, "learn_s": time.perf_counter() - generated}
-        realized = {"update": version, "groups": realized_versions(trainer.plan, version, rollouts)}
-        store.append_line(folder / store.TRACE, realized)
-        store.append_line(folder / store.METRICS, row)
-        if time.monotonic() - saved_at >= checkpoint_every_s:
+        row |= gap | {"generate_s": generated - started, "learn_s": time.perf_counter() - generated}
+        record(folder, trainer.plan, version, rollouts, row)
+        if policy.world.from_first(lambda: time.monotonic() - saved_at >= checkpoint_every_s):
             checkpoint.save(folder, policy, inbox)
             saved_at = time.monotonic()
         yield row
 
 
-def draw(trainer: Trainer, segments: Segments, waiting: list[Waiting]) -> None:
+def resume(trainer: Trainer, folder: Path) -> Inbox:
+    """Put the policy where the last checkpoint left it and return what was waiting; a new trace begins."""
+    inbox = checkpoint.restore(folder, trainer.policy)
+    if trainer.policy.version == 0:
+        store.write_lines(folder / store.TRACE, [header(trainer.plan.name, trainer.run.prompts_per_update)])
+    return inbox
+
+
+def record(folder: Path, plan: LagPlan, update: int, rollouts: Rollouts, row: dict[str, Any]) -> None:
+    """Write an update's lines: who drew what it was trained on, and what was measured."""
+    realized = {"update": update, "groups": realized_versions(plan, update, rollouts)}
+    store.append_line(folder / store.TRACE, realized)
+    store.append_line(folder / store.METRICS, row)
+
+
+def draw(trainer: Trainer, segments: Segments, waiting: list[Waiting]) -> list[Rollouts]:
     """Begin responses with the current policy, or continue those that `waiting` holds the beginnings of."""
+    drawn = []
     fresh = segments.starts == 0
     for these, begins in ((fresh, True), (~fresh, False)):
         groups, ends = segments.groups[these], segments.ends[these]
         if not len(groups):
             continue
         begun = None if begins else take(waiting, groups)
-        waiting.append(pack(groups, generate(trainer, segments.update, groups, ends, begun)))
+        drawn.append(generate(trainer, segments.update, groups, ends, begun))
+        waiting.append(pack(groups, drawn[-1]))
+    return drawn
 
 
 def generate(

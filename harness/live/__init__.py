@@ -1,1 +1,1 @@
-"""Real asynchrony on Ray: lag is measured, not set."""
+"""Real asynchrony on Ray: rollout workers, a grader and a learner as actors; lag is measured, not set."""

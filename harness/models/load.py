@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils.logging import disable_progress_bar
 
 from ..types import InputError
@@ -41,6 +48,16 @@ def context_length(folder: Path) -> int | None:
         raise InputError(f"model={folder}: its config.json cannot be used: {str(error).splitlines()[0]}") from error
 
 
+def end_of_sequence(folder: Path) -> int | list[int] | None:
+    """What a model in `folder`, once loaded, would end a sequence with, by its generation configuration."""
+    try:
+        configured = GenerationConfig.from_pretrained(folder)
+    except OSError:  # it has none: transformers derives one, too
+        configured = GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder))
+    found: int | list[int] | None = configured.eos_token_id
+    return found
+
+
 def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -60,10 +77,11 @@ def _check_plain_head(model: PreTrainedModel, folder: Path) -> None:
     ids = torch.arange(4, device=model.device)[None] % model.config.get_text_config().vocab_size  # [1, 4]
     with torch.no_grad():
         hidden = model.get_decoder()(ids, use_cache=False).last_hidden_state
-        plain = model.get_output_embeddings()(hidden)
+        head = model.get_output_embeddings()
+        plain = head(hidden)
         actual = model(ids, use_cache=False).logits
-    if not torch.allclose(plain, actual, rtol=1e-3, atol=1e-3):
+    if not isinstance(head, torch.nn.Linear) or not torch.allclose(plain, actual, rtol=1e-3, atol=1e-3):
         raise InputError(
             f"model={folder}: {type(model).__name__} changes its logits after the output head (soft-capping or "
-            "scaling), which LagBench does not support; use a model without it"
+            "scaling) or has none that is linear, which LagBench does not support; use another model"
         )

@@ -6,6 +6,7 @@ non-finite counts, with scores of 0; one that failed for reasons of its machine 
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from importlib.metadata import version
 from itertools import product
 
@@ -36,7 +37,7 @@ def compare(results: Results) -> doc.Report:
         if key in table.groups
     )
     standings, pairs = standings_and_pairs(table)
-    checked = tuple(doc.Gate(name=gate.name, passed=gate.passed, detail=gate.detail) for gate in gates(results))
+    checked = tuple(doc.Gate(**asdict(gate)) for gate in gates(results))
     power = power_of(table, family)
     return doc.Report(
         name=results.name,

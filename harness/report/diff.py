@@ -16,6 +16,7 @@ from rich.text import Text
 from scipy import special
 
 from ..config import JUDGMENT, NO_MISMATCH
+from ..gate import Gate as Checked
 from ..statistics.families import holm
 from ..statistics.intervals import CONFIDENCE, ROUNDING, Estimate
 from ..statistics.paired import FEWEST_SEEDS, LEVEL, Paired, paired
@@ -279,7 +280,7 @@ def _axes(report: Report) -> dict[str, list[Any]]:
 def _states(gates: Iterable[Gate]) -> dict[str, str]:
     """By name; with the detail of one that failed, for that of the others changes with the number of cells."""
     return {
-        gate.name: "not run" if gate.passed is None else "ok" if gate.passed else f"FAILED ({gate.detail})"
+        gate.name: f"FAILED ({gate.detail})" if gate.passed is False else Checked(**gate.model_dump()).state
         for gate in gates
     }
 

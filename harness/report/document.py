@@ -242,11 +242,12 @@ class Sample(Part):
 
 
 class Gate(Part):
-    """A condition of validity; `passed` is None where it could not be looked at."""
+    """A condition of validity; `passed` is None where it could not be looked at, or is not `promised` and not so."""
 
     name: str
     passed: bool | None
     detail: str
+    promised: bool = True
 
 
 class Family(Part):

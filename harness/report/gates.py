@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from ..gate import DETERMINISM, PARITY, Gate
 from ..store import CHECKSUMS
@@ -40,11 +41,11 @@ def _proof(name: str, results: Results) -> Gate:
         folder: next((gate for gate in proofs or () if gate.name == name), missing)
         for folder, proofs in _all_proofs(results).items()
     }
-    folder, worst = min(found.items(), key=lambda item: (item[1].passed is not False, item[1].passed is not None))
+    folder, worst = min(found.items(), key=lambda item: SEVERITY.index(item[1].state))
     if len(found) == 1:
         return worst
     where = f"all {len(found)} folders, {folder} among them" if worst.passed else folder
-    return Gate(name, worst.passed, f"{worst.detail}; in {where}")
+    return replace(worst, detail=f"{worst.detail}; in {where}")
 
 
 def _all_proofs(results: Results) -> dict[str, Sequence[Gate] | None]:
@@ -78,6 +79,7 @@ def _groups(cells: Shown) -> Iterator[str]:
     return (found.groups for _, found in cells if found.groups)
 
 
+SEVERITY = ("FAILED", "not run", "not promised", "ok")
 Shown = Sequence[tuple[Cell, Evidence]]
 CHECKS: dict[str, tuple[str, Callable[[Shown], Iterator[str]]]] = {
     "lag": ("every token was drawn by the planned version", _lag),

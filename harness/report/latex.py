@@ -144,13 +144,15 @@ def _common(report: Report) -> list[str]:
 
 def _gates(report: Report) -> str:
     named = {
-        what: ", ".join(latex_text(gate.name) for gate in report.gates if gate.passed is passed)
-        for what, passed in (("failed", False), ("not looked at", None))
+        what: ", ".join(latex_text(gate.name) for gate in report.gates if (gate.passed, gate.promised) == state)
+        for what, state in (("failed", (False, True)), ("not looked at", (None, True)), ("not so", (None, False)))
     }
     if not report.valid:
         return rf"\textbf{{Not valid}}: failed: {named['failed']}."
     if named["not looked at"] or not report.gates:
         return f"Validity gates not looked at: {named['not looked at'] or 'all'}."
+    if named["not so"]:
+        return f"Validity gates that the sampler does not promise, tried and not so: {named['not so']}."
     return f"All {len(report.gates)} validity gates have passed."
 
 

@@ -97,14 +97,16 @@ def _lag(updates: float) -> str:
 
 
 def gate_line(gate: Gate) -> str:
-    return str(Checked(gate.name, gate.passed, gate.detail))
+    return str(Checked(**gate.model_dump()))
 
 
 def gates_in_a_word(report: Report) -> str:
-    """ok, not all run, or FAILED."""
+    """ok, not all run, not all promised, or FAILED."""
     if not report.valid:
         return "FAILED"
-    return "ok" if report.gates and all(gate.passed for gate in report.gates) else "not all run"
+    if not report.gates or any(gate.passed is None and gate.promised for gate in report.gates):
+        return "not all run"
+    return "ok" if all(gate.passed for gate in report.gates) else "not all promised"
 
 
 NO_GATES = "not run: no gate has been looked at"

@@ -30,6 +30,11 @@ class StopStrings:
     strings: tuple[str, ...]
     tokenizer: PreTrainedTokenizerBase
 
+    @property
+    def possible(self) -> tuple[str, ...]:
+        """The strings, or none where no token of the vocabulary can complete one."""
+        return self.strings if self.strings and _ending_tokens(self.strings, self.tokenizer).any() else ()
+
     def ended(self, tokens: Tensor, rows: Tensor, last: Tensor) -> Tensor:
         """Whether the response in each of `rows` of `tokens` [B, T] holds a string that ends at its token `last`: [N].
 

@@ -78,6 +78,10 @@ def decoded(rollouts: Rollouts, stops: StopStrings) -> list[str]:
 
 def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """The tokens that end a response: the model's and the tokenizer's ends of sequence."""
-    configured = model.generation_config.eos_token_id
+    return ends(model.generation_config.eos_token_id, tokenizer)
+
+
+def ends(configured: int | list[int] | None, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """The same from what a model's generation configuration says."""
     ids = configured if isinstance(configured, list) else [configured]
     return tuple(sorted({i for i in (*ids, tokenizer.eos_token_id) if i is not None}))

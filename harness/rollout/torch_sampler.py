@@ -1,4 +1,7 @@
-"""Sampling with the learner's own model: batched, KV cache, the prompt computed once per group."""
+"""Sampling with the learner's own model: batched, KV cache, the prompt computed once per group.
+
+Two loops write the same responses: on a CPU rows leave as they end, on a GPU shapes stay (`static_decoding.py`).
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,32 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from torch.nn.functional import pad
+from transformers import PreTrainedModel
 
-from ..models.load import precision
 from ..noise import Noise
 from ..types import NonFinite, Rollouts
+from . import static_decoding
+from .decoding import Reading, inverse_cdf, next_logits, read
 from .mismatch import Mismatch
-from .padding import left_pad, positions
+from .padding import positions
 from .stopping import StopStrings
 
 NO_DISTURBANCE = Mismatch()
+
+
+@dataclass(frozen=True)
+class Pages:
+    """All responses of a call, filled in place."""
+
+    tokens: Tensor  # [B, T]
+    logprobs: Tensor  # [B, T]
+    drawn: Tensor  # [B, T] bool
+    versions: Tensor  # [B, T]
+    stopped: Tensor  # [B] bool
+    lengths: Tensor  # [B] tokens drawn before this call
+    limits: Tensor  # [B] tokens after it, at most
+    uniforms: Tensor  # [B, T] float64
 
 
 @dataclass(frozen=True)
@@ -43,32 +62,17 @@ class TorchSampler:
         device = self.model.device
         uniforms = torch.from_numpy(noise.uniforms(self.max_tokens)).to(device)  # [B, T] float64
         limits = self._limits(len(prompts), noise.samples, ends).to(device)  # [B] tokens
-        stops = torch.tensor(self.stop_ids, device=device)
         tokens, logprobs, drawn, versions = (value.to(device) for value in self._pages(uniforms.shape, begun))  # [B, T]
         lengths = drawn.sum(1)  # [B]
-        stopped = torch.zeros_like(lengths, dtype=torch.bool) if begun is None else begun.stopped.to(device)
+        stopped = torch.zeros_like(lengths, dtype=torch.bool) if begun is None else begun.stopped.to(device, copy=True)
         rows = (~stopped & (lengths < limits)).nonzero().squeeze(-1)  # the responses still being written
         if len(rows):
-            state = self._begin(prompts, noise.samples, rows, tokens, lengths)
-        t = lengths[rows]  # the token that each of them gets next
-        while len(rows):
-            distribution = self.mismatch.logprobs(state.logits.float(), self.temperature, _normals(noise, rows, t))
-            token = inverse_cdf(distribution, uniforms[rows, t])  # [rows]
-            tokens[rows, t] = token
-            logprobs[rows, t] = distribution.gather(-1, token[:, None]).squeeze(-1)
-            drawn[rows, t] = True
-            versions[rows, t] = self.version()
-            ended = torch.isin(token, stops)
-            if self.stops is not None:
-                ended |= self.stops.ended(tokens, rows, t)
-            stopped[rows] = ended
-            t = t + 1
-            going = (~ended & (t < limits[rows])).nonzero().squeeze(-1)
-            if 0 < len(going) < len(rows):
-                state.keep(going)
-            rows, token, t = rows[going], token[going], t[going]
-            if len(rows):
-                state.advance(token)
+            pages = Pages(tokens, logprobs, drawn, versions, stopped, lengths, limits, uniforms)
+            reading = self._read(prompts, noise.samples, rows, tokens, lengths)
+            if static_decoding.fits(self.model, self.mismatch):
+                self._write_static(reading, rows, pages)
+            else:
+                self._write(reading, rows, pages, noise)
         if not logprobs[drawn].isfinite().all():
             raise NonFinite(f"version {self.version()}: the policy's log-probabilities are not finite")
         width = int(drawn.any(0).sum())
@@ -80,6 +84,49 @@ class TorchSampler:
             versions=versions[:, :width].cpu(),
             stopped=stopped.cpu(),
         )
+
+    def _write(self, reading: Reading, rows: Tensor, pages: Pages, noise: Noise) -> None:
+        """Token after token, with rows that have ended left out of the next forward pass."""
+        stops = torch.tensor(self.stop_ids, device=rows.device)
+        state = _Decoder(self.model, reading)
+        t = pages.lengths[rows]  # the token that each of them gets next
+        while len(rows):
+            distribution = self.mismatch.logprobs(state.logits.float(), self.temperature, _normals(noise, rows, t))
+            token = inverse_cdf(distribution, pages.uniforms[rows, t])  # [rows]
+            pages.tokens[rows, t] = token
+            pages.logprobs[rows, t] = distribution.gather(-1, token[:, None]).squeeze(-1)
+            pages.drawn[rows, t] = True
+            pages.versions[rows, t] = self.version()
+            ended = torch.isin(token, stops)
+            if self.stops is not None:
+                ended |= self.stops.ended(pages.tokens, rows, t)
+            pages.stopped[rows] = ended
+            t = t + 1
+            going = (~ended & (t < pages.limits[rows])).nonzero().squeeze(-1)
+            if 0 < len(going) < len(rows):
+                state.keep(going)
+            rows, token, t = rows[going], token[going], t[going]
+            if len(rows):
+                state.advance(token)
+
+    def _write_static(self, reading: Reading, rows: Tensor, pages: Pages) -> None:
+        """The same responses without a decision of the host per token."""
+        draft = static_decoding.Draft(
+            tokens=pad(pages.tokens[rows], (0, 1)),
+            logprobs=pad(pages.logprobs[rows], (0, 1)),
+            uniforms=pad(pages.uniforms[rows], (0, 1)),
+            limits=pages.limits[rows],
+            lengths=pages.lengths[rows],
+            stops=torch.tensor(self.stop_ids, device=rows.device),
+            distribution=lambda logits: self.mismatch.logprobs(logits, self.temperature, _no_normals),
+        )
+        static_decoding.write(self.model, reading, draft, self.stops)
+        written = torch.arange(self.max_tokens, device=rows.device) < draft.lengths[:, None]  # [rows, T]
+        new = written & ~pages.drawn[rows]
+        pages.tokens[rows] = draft.tokens[:, :-1] * written
+        pages.logprobs[rows] = draft.logprobs[:, :-1].where(written, 0.0)
+        pages.versions[rows] = pages.versions[rows].masked_fill(new, self.version())
+        pages.drawn[rows], pages.stopped[rows] = written, draft.stopped
 
     def _limits(self, prompts: int, samples: int, ends: Sequence[int] | None) -> Tensor:
         """Tokens that each response may have after this call: [B]."""
@@ -96,38 +143,33 @@ class TorchSampler:
                 page[:, : begun.tokens.shape[1]] = getattr(begun, name)
             yield page
 
-    def _begin(
+    def _read(
         self, prompts: Sequence[Sequence[int]], samples: int, rows: Tensor, tokens: Tensor, lengths: Tensor
-    ) -> _Decoder:
+    ) -> Reading:
         """The model's state before the next token of `rows`; what is already written is read under today's weights."""
         if not lengths.any():
-            return _Decoder(self.model, prompts, self.pad_id, samples)
-        read = [[*prompts[row // samples], *tokens[row, : lengths[row]].tolist()] for row in rows.tolist()]
-        return _Decoder(self.model, read, self.pad_id, 1)
+            return read(self.model, prompts, self.pad_id, samples)
+        begun = [[*prompts[row // samples], *tokens[row, : lengths[row]].tolist()] for row in rows.tolist()]
+        return read(self.model, begun, self.pad_id, 1)
 
 
 def _normals(noise: Noise, rows: Tensor, tokens: Tensor) -> Callable[[int], Tensor]:
     return lambda size: torch.from_numpy(noise.normals(rows.tolist(), tokens.tolist(), size))
 
 
-def inverse_cdf(logprobs: Tensor, uniform: Tensor) -> Tensor:
-    """The token whose slice of the cumulative distribution holds `uniform`: [N] from [N, V] and [N]. In float64."""
-    cumulative = logprobs.double().exp().cumsum(-1)  # [N, V]
-    point = uniform[:, None] * cumulative[:, -1:]  # [N, 1]; rounding may leave the total a little off 1
-    return torch.searchsorted(cumulative, point, right=True).squeeze(-1).clamp(max=logprobs.shape[-1] - 1)
+def _no_normals(size: int) -> Tensor:
+    raise AssertionError("noise on the logits comes from the host: the static loop cannot have it")
 
 
 class _Decoder:
     """The model's state while responses grow: cache, padding and the logits of the next token for each row."""
 
-    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad: int, samples: int):
-        self.model, self.cache = model, DynamicCache(config=model.config)
-        ids, attention = left_pad(prompts, pad)
-        self.attention = None if attention is None else attention.to(model.device)  # [rows, S]
-        self.logits = self._next_logits(ids.to(model.device)).repeat_interleave(samples, 0)  # [rows, V]
-        self.cache.batch_repeat_interleave(samples)
+    def __init__(self, model: PreTrainedModel, reading: Reading):
+        self.model, self.cache, self.attention = model, reading.cache, reading.attention
+        self.logits = reading.logits.repeat_interleave(reading.samples, 0)  # [rows, V]
+        self.cache.batch_repeat_interleave(reading.samples)
         if self.attention is not None:
-            self.attention = self.attention.repeat_interleave(samples, 0)
+            self.attention = self.attention.repeat_interleave(reading.samples, 0)  # [rows, S]
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows only."""
@@ -138,18 +180,7 @@ class _Decoder:
     def advance(self, token: Tensor) -> None:
         """Append one token to every row."""
         if self.attention is not None:
-            self.attention = torch.nn.functional.pad(self.attention, (0, 1), value=1)
-        self.logits = self._next_logits(token[:, None])
-
-    def _next_logits(self, ids: Tensor) -> Tensor:
-        where = positions(self.attention)  # [rows, S]
-        with precision(self.model.device):
-            output = self.model(
-                ids,
-                attention_mask=self.attention,
-                position_ids=None if where is None else where[:, -ids.shape[1] :],
-                past_key_values=self.cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-        return output.logits[:, -1]
+            self.attention = pad(self.attention, (0, 1), value=1)
+        where = positions(self.attention)
+        where = None if where is None else where[:, -1:]
+        self.logits = next_logits(self.model, token[:, None], self.attention, where, self.cache)

@@ -23,9 +23,11 @@ from ..models import digest, locate
 from ..noise import LENGTHS, Noise
 from ..rollout import Sampler
 from ..rollout.text import Codec
+from ..rollout.vllm_engine import engine_packages
 from ..types import Problem, Rollouts
 
 LIMIT = 256 * 2**20  # bytes in the folder; above it, what is drawn is not kept
+PACKAGES = ("lagbench", "torch", "transformers")  # that decide what is drawn
 LENGTH_SAMPLES = 4  # responses behind the mean length of the initial policy's responses to a problem
 
 
@@ -40,8 +42,8 @@ class Beginnings:
     def of(cls, run: Run, folder: Path) -> Beginnings:
         facts = {
             "model": digest(locate(run.model)),
-            "sampling": run.model_dump(include={"task", "prompt", "temperature", "max_tokens", "mismatch"}),
-            "packages": [version(name) for name in ("lagbench", "torch", "transformers")],
+            "sampling": run.model_dump(include={"task", "prompt", "temperature", "max_tokens", "mismatch", "sampler"}),
+            "packages": [version(name) for name in (*PACKAGES, *engine_packages(run.sampler))],
             "arithmetic": [torch.get_num_threads(), torch.cuda.is_available(), torch.backends.cpu.get_cpu_capability()],
         }
         return cls(folder, digest_of(facts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import traceback
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -22,8 +23,11 @@ from ..evaluate.attempts import Exam, attempts, line
 from ..evaluate.summary import by_exam, summarize
 from ..lag import Scene, make_plan
 from ..lag.trace import read_trace
+from ..learn.agreement import Agreement
 from ..learn.loop import Trainer, train
 from ..learn.policy import Policy
+from ..learn.shared import make_verifier, shared
+from ..learn.world import World
 from ..models import locate
 from ..models.load import default_device, load_model, load_tokenizer
 from ..noise import prompt_order
@@ -33,6 +37,8 @@ from ..rollout import Sampler
 from ..rollout.mismatch import Bf16Sampler, Mismatch, make_mismatch
 from ..rollout.text import Codec, stop_ids
 from ..rollout.torch_sampler import NO_DISTURBANCE, TorchSampler
+from ..rollout.vllm_engine import engine_packages, shared_engine
+from ..rollout.vllm_sampler import FollowingSampler, VllmSampler
 from ..track import NO_TRACKER, Tracker, open_tracker
 from ..types import NonFinite, Task
 from ..verify import Verifier
@@ -48,9 +54,11 @@ class Execution:
     """What changes how cells are carried out, and nothing that they measure."""
 
     command: str  # that makes them again
-    workers: int  # cells at a time
+    workers: int  # cells at a time; 0, on a cluster alone: as many as it has room for
     checkpoint_every_s: float
     tracker: str | None = None  # one of track.WRITERS
+    executor: str = "local"  # as Suite.executor
+    address: str | None = None  # as Suite.address
 
 
 def run_cell(run: Run, folder: Path, how: Execution, on_update: Callable[[int], None]) -> None:
@@ -83,11 +91,11 @@ def work(
     """Train to the end, evaluate, and return what `result.json` holds."""
     task = task_of(run)
     with ExitStack() as held:
-        verifier = held.enter_context(Verifier(task))
+        verifier = held.enter_context(make_verifier(task))
         trainer = assemble_trainer(run, task, verifier, Beginnings.of(run, folder.parent / store.BEGINNINGS))
         exams = [assemble_exam(trainer, name, its, held) for name, its in exam_tasks(run, task).items()]
         evaluate = partial(examine, exams, run, folder)
-        store.write_json(folder / store.ENVIRONMENT, environment(how.command))
+        store.write_json(folder / store.ENVIRONMENT, environment(how.command, *engine_packages(run.sampler)))
         store.write_json(folder / store.PLAN, trainer.plan.to_json())
         if run.objective is not None:
             for row in train(trainer, OBJECTIVES.get(run.objective), folder, how.checkpoint_every_s, evaluate):
@@ -102,7 +110,7 @@ def assemble_trainer(run: Run, task: Task, verifier: Verifier, beginnings: Begin
     """Model, sampler and plan of a run, at version 0; what the initial policy draws comes from `beginnings`."""
     folder = locate(run.model)
     model, tokenizer = load_model(folder, default_device()), load_tokenizer(folder)
-    policy, codec = Policy(model, run), Codec(tokenizer, task, prompt_form(run.prompt))
+    policy, codec = Policy(model, run, World.current()), Codec(tokenizer, task, prompt_form(run.prompt))
     mismatch = make_mismatch(run.mismatch)
     order = prompt_order(run.seed, run.updates, run.prompts_per_update, len(task.train))
 
@@ -110,11 +118,14 @@ def assemble_trainer(run: Run, task: Task, verifier: Verifier, beginnings: Begin
         def measure() -> torch.Tensor:
             return torch.from_numpy(initial_lengths(run, task.train, order, make_sampler(policy, codec), codec))
 
-        return (beginnings(measure, "lengths", order.tolist(), run.seed) if beginnings else measure()).numpy()
+        def find() -> torch.Tensor:
+            return beginnings(measure, "lengths", order.tolist(), run.seed) if beginnings else measure()
+
+        return policy.world.from_first(find).numpy()
 
     scene = Scene(run.updates, run.prompts_per_update, run.max_tokens, run.seed, lengths)
     training: Sampler
-    if mismatch.bf16:
+    if mismatch.bf16 and run.sampler == "torch":
         training = Bf16Sampler.of(model, lambda rounded: make_sampler(policy, codec, model=rounded))
     else:
         training = make_sampler(policy, codec, mismatch)
@@ -126,15 +137,27 @@ def assemble_trainer(run: Run, task: Task, verifier: Verifier, beginnings: Begin
         order=order,
         plan=make_plan(run.lag, scene),
         policy=policy,
-        sampler=training,
+        sampler=shared(training, policy.world),
         codec=codec,
         verifier=verifier,
+        agreement=None if run.sampler == "torch" else agreement(policy, codec, mismatch),
     )
 
 
-def make_sampler(policy: Policy, codec: Codec, mismatch: Mismatch = NO_DISTURBANCE, model: Any = None) -> TorchSampler:
-    """Draws responses from the policy, or from a copy of its model, under the settings of its run."""
+def agreement(policy: Policy, codec: Codec, mismatch: Mismatch) -> Agreement:
+    """The comparison of an engine's log-probabilities with the policy's; of rounding only where both are float32."""
+    exact = policy.device.type == "cpu" and not mismatch.bf16 and mismatch.top_p == 1.0
+    return Agreement(policy, codec.pad_id, mismatch.temperature or policy.run.temperature, exact)
+
+
+def make_sampler(policy: Policy, codec: Codec, mismatch: Mismatch = NO_DISTURBANCE, model: Any = None) -> Sampler:
+    """Draws responses from the policy, or from a copy of its model, under the settings of its run.
+
+    A cell has one engine, of the precision that it trains with; what is not to be disturbed by that is drawn by torch.
+    """
     run = policy.run
+    if run.sampler == "vllm" and mismatch.bf16 == make_mismatch(run.mismatch).bf16:
+        return make_vllm_sampler(policy, codec, mismatch)
     model = policy.model if model is None else model
     return TorchSampler(
         model=model,
@@ -148,12 +171,27 @@ def make_sampler(policy: Policy, codec: Codec, mismatch: Mismatch = NO_DISTURBAN
     )
 
 
+def make_vllm_sampler(policy: Policy, codec: Codec, mismatch: Mismatch) -> FollowingSampler:
+    """Draws with the one engine of this process, which gets the policy's weights whenever they have changed."""
+    run = policy.run
+    sampler = VllmSampler(
+        engine=shared_engine(locate(run.model), mismatch.bf16),
+        stop_ids=stop_ids(policy.model, codec.tokenizer),
+        max_tokens=run.max_tokens,
+        temperature=run.temperature,
+        mismatch=mismatch,
+        stops=codec.stops,
+    )
+    return FollowingSampler(sampler, weakref.ref(policy), policy.weights, lambda: policy.version)
+
+
 def assemble_exam(trainer: Trainer, name: str, task: Task, held: ExitStack) -> Exam:
     """The held-out problems of a task for the trainer's policy, never disturbed; `held` will close its verifier."""
     run, own = trainer.run, name == trainer.run.task
     codec = trainer.codec if own else Codec(trainer.codec.tokenizer, task, trainer.codec.form)
-    verifier = trainer.verifier if own else held.enter_context(Verifier(task))
-    return Exam(name, task.test[: run.eval_problems], make_sampler(trainer.policy, codec), codec, verifier)
+    verifier = trainer.verifier if own else held.enter_context(make_verifier(task))
+    sampler = shared(make_sampler(trainer.policy, codec), trainer.policy.world)
+    return Exam(name, task.test[: run.eval_problems], sampler, codec, verifier)
 
 
 def examine(exams: Sequence[Exam], run: Run, folder: Path, version: int) -> None:
@@ -171,7 +209,7 @@ def save_model(trainer: Trainer, folder: Path) -> None:
     temporary, final = folder / f".{store.MODEL}", folder / store.MODEL
     for old in (temporary, final):
         shutil.rmtree(old, ignore_errors=True)
-    trainer.policy.model.save_pretrained(temporary)
+    trainer.policy.save(temporary)
     trainer.codec.tokenizer.save_pretrained(temporary)
     temporary.rename(final)
 

@@ -32,11 +32,12 @@ class Worker:
     updates: Connection
 
 
-def default_workers() -> int:
-    """One cell at a time on a GPU, else one for every core that this process may use."""
+def default_workers(processes: int = 1) -> int:
+    """One cell at a time on a GPU, else as many as have a core for each of their processes, of those we may use."""
     if torch.cuda.is_available():
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // processes)
 
 
 def warm_context(module: str) -> Any:
@@ -119,11 +120,20 @@ def _child(run: Run, folder: Path, how: Execution, updates: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     try:
-        run_cell(run, folder, how, updates.send)
+        _carry_out(run, folder, how, updates.send)
     except Exception as error:
         if store.is_unwritable(error):
             sys.exit(UNWRITABLE)  # neither a result nor a reason could be written
         raise
+
+
+def _carry_out(run: Run, folder: Path, how: Execution, on_update: Callable[[int], None]) -> None:
+    if run.learner_processes == 1:
+        run_cell(run, folder, how, on_update)
+        return
+    from .shared_cell import run_shared_cell
+
+    run_shared_cell(run, folder, how, on_update)
 
 
 def _end_with_parent() -> None:

@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..config import Run, Settings, Suite, validated
 from ..lag import LagPlan, Scene, make_plan, resolve
@@ -17,8 +18,9 @@ from ..models import locate
 from ..models.load import context_length, load_tokenizer
 from ..prompts import prompt_form
 from ..registry import OBJECTIVES, Entry, did_you_mean, load_task
-from ..rollout.mismatch import spelled
+from ..rollout.mismatch import make_mismatch, spelled
 from ..rollout.text import Codec
+from ..rollout.vllm_engine import require_vllm
 from ..types import InputError, Task
 
 PAPER = "paper"  # stands for what each objective's own paper uses
@@ -52,6 +54,8 @@ def check(suite: Suite) -> dict[str, Task]:
                 f"hyperparameters.{name}: the suite has no objective {name!r}{did_you_mean(name, suite.objectives)}"
             )
     OBJECTIVES.get(suite.baseline)
+    check_sampler(suite)
+    check_learner(suite)
     for lag in suite.lags:
         planned(lag, suite, suite.seeds[0])
     for name in suite.objectives:
@@ -65,6 +69,45 @@ def check(suite: Suite) -> dict[str, Task]:
     check_exams(exams, suite)
     check_prompts({suite.task: task} | exams, suite)
     return {suite.task: task} | exams
+
+
+def check_sampler(suite: Suite) -> None:
+    """An InputError where the engine is not installed, or cannot draw what the suite wants."""
+    if suite.sampler == "torch":
+        return
+    require_vllm(f"sampler={suite.sampler}")
+    for text in suite.mismatch:
+        if make_mismatch(text).logit_noise:
+            raise InputError(
+                f"mismatch {text!r}: sampler=vllm adds no noise to logits; expected none, temperature:T, top_p:P or "
+                "bf16, or sampler=torch"
+            )
+    if suite.learner_processes > 1:
+        raise InputError(
+            f"learner_processes={suite.learner_processes} with sampler=vllm: the engine is in the learner's process, "
+            "of which there is one; use sampler=torch, or lagbench live, where engines are workers"
+        )
+
+
+def check_learner(suite: Suite) -> None:
+    """An InputError where an update cannot be divided among the learner's processes."""
+    processes, groups = suite.learner_processes, suite.prompts_per_update
+    if processes == 1 and suite.learner_sharding != "none":
+        raise InputError(
+            f"learner_sharding={suite.learner_sharding} divides a model among processes, but learner_processes=1; set "
+            "learner_processes=2 or more, or leave it out"
+        )
+    if processes > groups:
+        raise InputError(
+            f"learner_processes={processes}, but an update has {groups} prompt groups to share; set "
+            f"learner_processes={groups} or less, or raise prompts_per_update"
+        )
+    devices = torch.cuda.device_count()
+    if suite.executor == "local" and 0 < devices < processes:
+        raise InputError(
+            f"learner_processes={processes}, but this machine has {devices} GPUs, one for each; set "
+            f"learner_processes={devices} or less"
+        )
 
 
 def check_exams(exams: Mapping[str, Task], suite: Suite) -> None:

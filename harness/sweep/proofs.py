@@ -8,10 +8,11 @@ from __future__ import annotations
 import dataclasses
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +23,37 @@ from .. import store
 from ..config import Run
 from ..gate import DETERMINISM, PARITY, Gate
 from ..lag import LagPlan
+from ..learn.diagnostics import OF_ENGINES
 from ..learn.loop import Trainer, generate, learn, train
+from ..learn.shared import make_verifier
 from ..registry import OBJECTIVES
 from ..types import InputError
-from ..verify import Verifier
 from .cell import assemble_trainer
 from .executor import warm_context
 from .expand import task_of
 
 UPDATES = 3  # of each proof
-TIMES = {"generate_s", "learn_s"}  # what may differ between two runs of a cell
+ASIDE = {"generate_s", "learn_s", *OF_ENGINES}  # of an update, what is no part of what it trained
 Rows = list[dict[str, Any]]  # what the updates measured
+Proof = Callable[[], list[Gate]]
 
 
-def prove(runs: list[Run], folder: Path, say: Callable[[str], object]) -> None:
-    """Run the proofs in a process of their own and write their gates; `folder` holds the cells of `runs`.
+def in_a_process(proofs: Sequence[Proof]) -> list[Gate]:
+    """The gates of proofs that are run in a process of their own."""
+    try:
+        with ProcessPoolExecutor(1, warm_context(__name__), initializer=_begin) as pool:
+            return [gate for future in [pool.submit(proof) for proof in proofs] for gate in future.result()]
+    except BrokenProcessPool as error:
+        return [Gate(name, None, f"its process ended early: {error}") for name in (PARITY, DETERMINISM)]
+
+
+def prove(
+    runs: list[Run],
+    folder: Path,
+    say: Callable[[str], object],
+    carry_out: Callable[[Sequence[Proof]], list[Gate]] = in_a_process,
+) -> None:
+    """Run the proofs and write their gates; `folder` holds the cells of `runs`.
 
     Nothing is done where the cells that they are about are those of the last time.
     """
@@ -49,20 +66,40 @@ def prove(runs: list[Run], folder: Path, say: Callable[[str], object]) -> None:
     if _proven(folder / store.GATES, cells):
         return
     say(f"proving {PARITY} and {DETERMINISM}")
-    try:
-        with ProcessPoolExecutor(1, warm_context(__name__), initializer=_begin) as pool:
-            found = [pool.submit(lag_0_parity, trained[0]), pool.submit(determinism, hardest, folder / hardest.name)]
-            gates = [future.result() for future in found]
-    except BrokenProcessPool as error:
-        gates = [Gate(name, None, f"its process ended early: {error}") for name in (PARITY, DETERMINISM)]
+    proofs = partial(both, trained[0], hardest, (folder / hardest.name).resolve())
+    processes = trained[0].learner_processes
+    gates = carry_out([proofs if processes == 1 else partial(by_processes, processes, proofs)])
     store.write_json(folder / store.GATES, {"cells": cells, "gates": [dataclasses.asdict(gate) for gate in gates]})
+
+
+def both(run: Run, hardest: Run, folder: Path) -> list[Gate]:
+    """The gates of both proofs, one of them about the cell of `hardest` in `folder`."""
+    return [lag_0_parity(run), determinism(hardest, folder)]
+
+
+def by_processes(processes: int, proofs: Proof) -> list[Gate]:
+    """The gates of proofs that several processes carry out together, as they did the cells."""
+    from .torchrun import Ended, launch
+
+    try:
+        return launch(processes, partial(_in_each, proofs))
+    except Ended as error:
+        return [Gate(name, None, f"its processes ended early: {error}") for name in (PARITY, DETERMINISM)]
+
+
+def _in_each(proofs: Proof, tell: Callable[[Any], None]) -> list[Gate]:
+    return proofs()
 
 
 def _proven(path: Path, cells: dict[str, str]) -> bool:
     """Whether the file holds the passed proofs of these cells."""
     try:
         held = store.read_json(path)
-        return held is not None and held["cells"] == cells and all(gate["passed"] for gate in held["gates"])
+        return (
+            held is not None
+            and held["cells"] == cells
+            and all(gate["passed"] or not gate.get("promised", True) for gate in held["gates"])
+        )
     except (InputError, KeyError, TypeError):
         return False  # damaged: proven again
 
@@ -79,7 +116,7 @@ def lag_0_parity(run: Run) -> Gate:
     def proof() -> str:
         made: list[tuple[str, Rows]] = []
         for loop in (_planned, _plain):
-            with Verifier(task := task_of(run)) as verifier, tempfile.TemporaryDirectory() as folder:
+            with make_verifier(task := task_of(run)) as verifier, tempfile.TemporaryDirectory() as folder:
                 trainer = assemble_trainer(run, task, verifier)
                 rows = loop(trainer, Path(folder))
                 made.append((trainer.policy.digest(), rows))
@@ -88,7 +125,7 @@ def lag_0_parity(run: Run) -> Gate:
         return _difference(rows, plain_rows) or ("" if same else f"weights {weights[:12]} and {plain_weights[:12]}")
 
     what = f"{run.updates} updates of {run.objective} at lag 0 and in a plain synchronous loop"
-    return _gate(PARITY, f"{what} measure the same and give the same weights, bit for bit", proof)
+    return _gate(PARITY, run, f"{what} measure the same and give the same weights, bit for bit", proof)
 
 
 def determinism(run: Run, folder: Path) -> Gate:
@@ -97,13 +134,13 @@ def determinism(run: Run, folder: Path) -> Gate:
 
     def proof() -> str:
         recorded = store.read_lines(folder / store.METRICS)[:updates]
-        with Verifier(task := task_of(run)) as verifier, tempfile.TemporaryDirectory() as scratch:
+        with make_verifier(task := task_of(run)) as verifier, tempfile.TemporaryDirectory() as scratch:
             trainer = assemble_trainer(run, task, verifier)
             plan = beginning(trainer.plan, updates)
             shorter = replace(trainer, run=run.model_copy(update={"updates": updates}), plan=plan)
             return _difference(recorded, _planned(shorter, Path(scratch)))
 
-    return _gate(DETERMINISM, f"the first {updates} updates of {run.name}, repeated, measure the same", proof)
+    return _gate(DETERMINISM, run, f"the first {updates} updates of {run.name}, repeated, measure the same", proof)
 
 
 def beginning(plan: LagPlan, updates: int) -> LagPlan:
@@ -126,15 +163,17 @@ def _plain(trainer: Trainer, folder: Path) -> Rows:
 def _difference(rows: Rows, others: Rows) -> str:
     """The first measurement that differs, but for the times; nothing where all are equal."""
     for update, (row, other) in enumerate(zip(rows, others, strict=True)):
-        for name in (row.keys() | other.keys()) - TIMES:
+        for name in (row.keys() | other.keys()) - ASIDE:
             if row.get(name) != other.get(name):
                 return f"update {update}: {name} is {row.get(name)} and {other.get(name)}"
     return ""
 
 
-def _gate(name: str, holds: str, proof: Callable[[], str]) -> Gate:
+def _gate(name: str, run: Run, holds: str, proof: Callable[[], str]) -> Gate:
     try:
         problem = proof()
     except Exception as error:  # whatever keeps a proof from its end is a gate that failed, but for a full disk
         return Gate(name, None if store.is_unwritable(error) else False, f"{type(error).__name__}: {error}")
+    if problem and run.sampler != "torch":
+        return Gate(name, None, f"sampler={run.sampler} may round differently each time, and did: {problem}", False)
     return Gate(name, not problem, problem or holds)

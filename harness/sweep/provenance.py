@@ -18,13 +18,14 @@ from ..types import Task
 PACKAGES = ("lagbench", "torch", "transformers", "tokenizers", "numpy", "scipy", "math-verify")
 
 
-def environment(command: str) -> dict[str, Any]:
-    """Command and where it was given, versions, hardware."""
+def environment(command: str, *engine: str) -> dict[str, Any]:
+    """Command and where it was given, versions, those of the packages of an `engine` too, hardware."""
     return {
         "command": command,
         "folder": os.getcwd(),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: version(name) for name in (*PACKAGES, *engine)},
+        "machine": platform.node(),
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),

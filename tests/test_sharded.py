@@ -1,6 +1,5 @@
 """Several processes that share every update do what one does: gradients, weights, checkpoints, drawing, failures."""
 
-import os
 import subprocess
 import sys
 import time
@@ -11,7 +10,6 @@ import failing
 import processes
 import pytest
 import torch
-from small_suites import LAGBENCH
 from transformers import AutoModelForCausalLM, Qwen3ForCausalLM
 
 from lagbench.harness import store
@@ -94,6 +92,10 @@ def test_two_processes_learn_what_one_does(tmp_path: Path, tied: Path) -> None:
     assert alone["m2po"]["rows"][0]["objective"]["threshold"] < 1  # the statistics of the batch did something
     assert len(alone[TIED]["weights"]) == len(alone["cispo"]["weights"]) - 1
 
+    one = processes.learned(runs["cispo"], *processes.first_group(rollouts, verdicts))
+    for name in kept:
+        same(found[f"{name} idle"]["gradient"], one["gradient"], rtol=1e-5, atol=1e-7)
+
     further = processes.resumed(runs["cispo"], rollouts, verdicts, ones)
     for name, folder in kept.items():
         one = processes.resumed(runs["cispo"], rollouts, verdicts, folder)
@@ -124,7 +126,7 @@ def test_shares_are_neighbors_and_leave_nothing_out() -> None:
     for size in (1, 2, 3, 7):
         for count in (1, 2, 5, 12):
             parts = [list(range(count))[World(rank, size).share(count)] for rank in range(size)]
-            assert sum(parts, []) == list(range(count))
+            assert [i for part in parts for i in part] == list(range(count))
             assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
@@ -134,7 +136,7 @@ def test_a_killed_process_is_named() -> None:
 
 
 def test_what_a_process_raises_is_told() -> None:
-    with pytest.raises(Ended, match="^process 1 of 2: ValueError: no such luck$") as ended:
+    with pytest.raises(Ended, match=r"^process 1 of 2: ValueError: no such luck$") as ended:
         launch(2, failing.raising)
     assert "in raising" in ended.value.record["traceback"]
 
@@ -177,9 +179,10 @@ def test_a_suite_of_two_processes_and_shards(lagbench, tmp_path: Path) -> None:
     given = {name: value for name, value in written.items() if name in Run.model_fields}
     alone = Run(**given | {"learner_processes": 1, "learner_sharding": "none"})
     run_cell(alone, tmp_path / "one" / "cell", Execution("", 1, 1e9), lambda version: None)
-    one, two = (store.read_json(folder / store.RESULT) for folder in (tmp_path / "one" / "cell", cell))
+    folders = (tmp_path / "one" / "cell", cell)
+    one, two = (store.read_json(folder / store.RESULT) for folder in folders)
     assert two["scores"]["pass@1"]["mean"] == pytest.approx(one["scores"]["pass@1"]["mean"], abs=1 / 32)
-    models = [AutoModelForCausalLM.from_pretrained(folder / store.MODEL) for folder in (tmp_path / "one" / "cell", cell)]
+    models = [AutoModelForCausalLM.from_pretrained(folder / store.MODEL) for folder in folders]
     same(*(list(model.state_dict().values()) for model in models), **CLOSE)
     assert not list(cell.glob("checkpoint*"))
 

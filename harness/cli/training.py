@@ -24,7 +24,7 @@ def run(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Cells at a time, one thread each; by default one per core (one on a GPU), or all that fit."),
+        typer.Option(min=1, help="Cells at a time, one thread each; by default one per core (one on a GPU)."),
     ] = None,
     checkpoint_every: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Time between two checkpoints of a cell.")
@@ -108,7 +108,7 @@ def probe(
     chosen, ages = load_suite(suite, overrides or []), _ages(lags)
     if chosen.executor == "ray":
         raise InputError("executor=ray: a probe runs on this machine alone; leave it out, or spread seeds by hand")
-    if any(override.startswith("lags=") for override in overrides or []):
+    if any(override.startswith(("lag=", "lags=")) for override in overrides or []):
         raise InputError("a probe takes the ages of its batches from --lags, as in --lags 0,8,64")
     from ..probe.fidelity import Probe
     from ..probe.run import run_probe

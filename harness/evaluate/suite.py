@@ -21,7 +21,7 @@ from lm_eval.evaluator import evaluate
 from lm_eval.loggers import EvaluationTracker
 
 from .. import store
-from ..config import identifying
+from ..config import LATER
 from ..data import data_digest
 from ..models import digest, locate
 from ..models.load import context_length, default_device, end_of_sequence, load_model, load_tokenizer, numerics
@@ -53,7 +53,7 @@ def run_evaluation(
     with _alone_in(folder):
         lm = make_lm(asked, list(tasks["tasks"].values()), ResponseFile(folder / RESPONSES), rows, on_known)
         digests = {name: data_digest(task.origin) for name, task in tasks["tasks"].items()}
-        settings = {**identifying(asdict(asked)), "model_digest": lm.policy, "data_digest": digests}
+        settings = {**asdict(asked), "model_digest": lm.policy, "data_digest": digests}
         claim(folder, settings, bool(lm.file.found))
         results: Results = evaluate(lm, tasks, limit=asked.limit, apply_chat_template=lm.codec.form.chat)
     for name, drawn in lm.answers.items():
@@ -84,7 +84,7 @@ def claim(folder: Path, settings: Mapping[str, Any], drawn: bool) -> None:
     """Record what a folder is for; once something is `drawn` there, other settings are an InputError."""
     wanted = json.loads(json.dumps(settings))
     held = store.read_json(folder / SETTINGS)
-    changed = [key for key in wanted if held is not None and held.get(key) != wanted[key]]
+    changed = [key for key in wanted if held is not None and held.get(key, LATER.get(key)) != wanted[key]]
     if drawn and changed:
         raise InputError(
             f"{folder} holds an evaluation with other settings ({', '.join(changed)}); give --out another folder"

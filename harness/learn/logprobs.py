@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 KEPT_LOGITS = 2**25  # of fp32, 128 MiB: up to here they are kept for backward, beyond computed again
 SIDE = {"cpu": 2**10, "cuda": 2**13}  # of a tile: on a CPU two stay in the cache of a core; a GPU needs work
@@ -67,12 +66,14 @@ class _Tiled(torch.autograd.Function):
                 x = hidden[rows].to(ctx.precision)
                 scaled = (x * scale[rows]).to(ctx.precision)
                 total = x.new_zeros(x.shape, dtype=scale.dtype)
-                for columns in _slices(len(weight), hidden.device):
-                    tile = _logits(x, weight, bias, columns, ctx.temperature).sub_(lse[rows, None]).exp_()  # softmax
+                page = _page(x, weight)
+                for columns in _slices(len(weight), x.device):
+                    tile = _logits(x, weight, bias, columns, ctx.temperature, page)
+                    tile.sub_(lse[rows, None]).exp_()  # softmax
                     inside, place = _places(targets[rows], columns)
                     tile.scatter_add_(1, place, -inside.to(tile.dtype))
                     if by_bias is not None:
-                        by_bias[columns].add_((tile * scale[rows]).sum(0))
+                        by_bias[columns].add_((scale[rows].T @ tile)[0])
                     tile = tile.to(ctx.precision)
                     _add_product(total, tile, weight[columns].to(ctx.precision))
                     _add_product(by_weight[columns], tile.T, scaled)
@@ -84,30 +85,44 @@ def _forward(
     x: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Log-probability of the target, log sum exp of all logits, and entropy of n tokens [n]."""
-    logit = x.new_zeros(len(targets), dtype=_wide(x).dtype)
-    largest, totals, entropies = [], [], []  # [n] of each tile
-    for columns in _slices(len(weight), x.device):
-        tile = _logits(x, weight, bias, columns, temperature)  # [n, c]
+    page, other = _page(x, weight), _page(x, weight)
+    slices = list(_slices(len(weight), x.device))
+    largest, totals, entropies = page.new_empty(3, len(slices), len(x))  # of every tile
+    logit = page.new_zeros(len(x))
+    for i, columns in enumerate(slices):
+        tile = _logits(x, weight, bias, columns, temperature, page)  # [n, c]
         inside, place = _places(targets, columns)
         logit = torch.where(inside, tile.gather(1, place), logit[:, None]).squeeze(1)
-        largest.append(tile.amax(1))
-        tile.sub_(largest[-1][:, None])
-        weights = tile.exp()
+        largest[i] = tile.amax(1)
+        tile.sub_(largest[i, :, None])
+        weights = torch.exp(tile, out=other[: tile.numel()].view_as(tile))
         total = weights.sum(1)
-        totals.append(total.log())
-        entropies.append(total.log() - weights.mul_(tile).sum(1) / total)  # of the distribution within the tile
-    highest = torch.stack(largest).amax(0)
-    mass = torch.stack(largest) - highest + torch.stack(totals)  # [tiles, n], log
+        totals[i] = total.log()
+        entropies[i] = totals[i] - weights.mul_(tile).sum(1) / total  # of the distribution within the tile
+    highest = largest.amax(0)
+    mass = largest - highest + totals  # [tiles, n], log
     all_mass = mass.logsumexp(0)
     share = mass - all_mass  # log-probability of each tile
-    entropy = (share.exp() * (torch.stack(entropies) - share)).sum(0)  # by the chain rule
+    entropy = (share.exp() * (entropies - share)).sum(0)  # by the chain rule
     return logit - highest - all_mass, highest + all_mass, entropy
 
 
-def _logits(x: Tensor, weight: Tensor, bias: Tensor | None, columns: slice, temperature: float) -> Tensor:
-    """Those of some columns of the vocabulary [n, c], over the temperature."""
-    part = None if bias is None else bias[columns].to(x.dtype)
-    return _wide(linear(x, weight[columns].to(x.dtype), part)).div_(temperature)
+def _logits(x: Tensor, weight: Tensor, bias: Tensor | None, columns: slice, temperature: float, page: Tensor) -> Tensor:
+    """Those of some columns of the vocabulary [n, c], over the temperature, written on a page."""
+    part = weight[columns].to(x.dtype)
+    tile = page[: len(x) * len(part)].view(len(x), len(part))
+    if tile.dtype == x.dtype:
+        torch.mm(x, part.T, out=tile)
+    else:
+        tile.copy_(x @ part.T)
+    if bias is not None:
+        tile.add_(bias[columns])
+    return tile.div_(temperature)
+
+
+def _page(x: Tensor, weight: Tensor) -> Tensor:
+    """Room for any tile of these tokens. Tiles of their own would leave the heap in pieces: gigabytes of them."""
+    return x.new_empty(len(x) * min(_side(x.device), len(weight)), dtype=_wide(x).dtype)
 
 
 def _places(targets: Tensor, columns: slice) -> tuple[Tensor, Tensor]:

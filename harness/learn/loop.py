@@ -82,7 +82,7 @@ def train(
         row = learn(trainer, objective, version, rollouts)
         row |= gap | {"generate_s": generated - started, "learn_s": time.perf_counter() - generated}
         record(folder, trainer.plan, version, rollouts, row)
-        if policy.world.from_first(lambda: time.monotonic() - saved_at >= checkpoint_every_s):
+        if policy.world.gathered(time.monotonic() - saved_at >= checkpoint_every_s)[0]:  # by one clock
             checkpoint.save(folder, policy, inbox)
             saved_at = time.monotonic()
         yield row

@@ -20,7 +20,7 @@ from .packing import require_packable
 from .recompute import recompute_layers
 from .sequences import Sequences
 from .sharding import ShardedModel, sliced, whole
-from .shared_forward import SharedForward, ShardedForward
+from .shared_forward import ShardedForward, SharedForward
 from .world import ALONE, World
 
 
@@ -116,7 +116,8 @@ class Policy:
             for i, of in optimizer["state"].items()
         }
         self.optimizer.load_state_dict(optimizer | {"state": kept})
-        self.last_gradient = [sliced(value, p) for value, p in zip(state["last_gradient"], self.trained)]
+        last = zip(state["last_gradient"], self.trained, strict=False)  # none before the first update
+        self.last_gradient = [sliced(value, p) for value, p in last]
         self.version = state["version"]
 
     def save(self, folder: Path) -> None:
@@ -132,7 +133,7 @@ class Policy:
             content.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
         found = self.world.gathered(content.hexdigest())
         if len(set(found)) > 1:
-            raise RuntimeError(f"the learner processes hold different weights: {', '.join(text[:12] for text in found)}")
+            raise RuntimeError(f"learner processes hold different weights: {', '.join(text[:12] for text in found)}")
         return found[0]
 
 

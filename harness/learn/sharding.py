@@ -57,7 +57,7 @@ def whole(value: Tensor) -> Tensor:
 
 
 def sliced(value: Tensor, like: Tensor) -> Tensor:
-    """This process's slice of a tensor that every process holds, divided as `like` is; as it is if of another shape."""
+    """The slice that is this process's of a tensor, divided as `like` is; one of another shape as it is."""
     if value.shape != like.shape:
         return value
     if not isinstance(like, DTensor):

@@ -68,6 +68,14 @@ class Actor:
         return self.held
 
 
+@dataclass(frozen=True)
+class Draft:
+    """Of what was drawn: whether all responses are whole, and an engine's gap to the learner, where it was measured."""
+
+    whole: bool
+    gap: dict[str, float]
+
+
 class Worker(Actor):
     """Draws responses under the weights that it is given."""
 
@@ -85,27 +93,31 @@ class Worker(Actor):
         begun: Waiting | None,
         version: int,
         weights: Sequence[Any],
-    ) -> tuple[bool, Waiting]:
-        """Responses to some groups of an update, up to token `end`, going on from `begun`; and whether all are whole.
+    ) -> tuple[Draft, Waiting]:
+        """Responses to some groups of an update, up to token `end`, going on from `begun`.
 
         They are drawn by `version`, whose weights the one Ray reference in `weights` stands for.
         """
-        self._take_over(version, weights)
+        news = self._take_over(version, weights)
         ends = None if end is None else np.full(len(groups), end)
         before = None if begun is None else unpack(begun)
         rollouts = generate(self.trainer, update, np.asarray(groups), ends, before)
         cut = ~rollouts.stopped & (rollouts.mask.sum(1) < self.trainer.run.max_tokens)
-        return not bool(cut.any()), pack(np.asarray(groups), rollouts)
+        agreement = self.trainer.agreement if news else None  # of an engine with the weights that it has just got
+        gap = agreement.measure([rollouts]) if agreement else {}
+        return Draft(not bool(cut.any()), gap), pack(np.asarray(groups), rollouts)
 
     @torch.no_grad()
-    def _take_over(self, version: int, weights: Sequence[Any]) -> None:
+    def _take_over(self, version: int, weights: Sequence[Any]) -> bool:
+        """Whether these are other weights than before."""
         policy = self.trainer.policy
         if version == policy.version:
-            return
+            return False
         published = ray.get(weights[0])
         for name, value in policy.model.named_parameters():
             value.copy_(published[name])
         policy.version = version
+        return True
 
 
 class Grader(Actor):
@@ -159,12 +171,17 @@ class Learner(Actor):
         return Begun(os.getpid(), self.saved), self._weights()
 
     def learn(
-        self, update: int, publish: bool, groups: Sequence[Group], *parts: Waiting | list[Verdict]
+        self,
+        update: int,
+        publish: bool,
+        groups: Sequence[Group],
+        gap: dict[str, float],
+        *parts: Waiting | list[Verdict],
     ) -> tuple[Learned, Weights | None]:
         """One update on the parts of a batch, followed by their verdicts; `groups` says who drew them, and is proven.
 
-        In the row, `generate_s` is how long the learner has waited for the batch. The weights are returned if they are
-        to be published.
+        The row holds `gap`, too; its `generate_s` is how long the learner has waited for the batch. The weights are
+        returned if they are to be published.
         """
         idle = time.perf_counter() - self.idle_since
         self.examine(update)
@@ -175,7 +192,7 @@ class Learner(Actor):
         require_planned(plan, update, rollouts)
         objective = OBJECTIVES.get(self.trainer.run.objective or "")
         row = learn_graded(self.trainer, objective, update, rollouts, verdicts)
-        row |= {"generate_s": idle, "learn_s": time.perf_counter() - started}
+        row |= gap | {"generate_s": idle, "learn_s": time.perf_counter() - started}
         record(self.folder, plan, update, rollouts, row)
         if time.monotonic() - self.saved_at >= self.checkpoint_every_s:
             checkpoint.save(self.folder, self.trainer.policy, defaultdict(list))  # nothing waits here

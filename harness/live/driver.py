@@ -13,7 +13,7 @@ from ray.exceptions import RayActorError
 
 from .. import store
 from ..config import Run
-from .actors import Begun, Learned
+from .actors import Begun, Draft, Learned
 from .crew import Crew, Member
 from .ledger import Drawing, Ledger, account
 from .rules import Rules
@@ -154,17 +154,18 @@ class Driver:
         end = None if self.rules.in_flight is None else token + self.rules.in_flight
         update, part = drawing.ticket
         asked = (update, self.ledger.parts[part], end, begun, version, [weights])
-        whole, rollouts = worker.handle.draw.options(num_returns=2).remote(*asked)
+        draft, rollouts = worker.handle.draw.options(num_returns=2).remote(*asked)
 
-        def drawn(is_whole: bool) -> None:
-            if not is_whole:
+        def drawn(draft: Draft) -> None:
+            drawing.gap |= draft.gap
+            if not draft.whole:
                 self._draw(worker, drawing, rollouts, end or 0)
                 return
             self.idle[worker.name] = worker
             drawing.rollouts = rollouts
             self._grade(drawing)
 
-        self._call(worker, whole, drawn, lambda: self.ledger.lost(drawing))
+        self._call(worker, draft, drawn, lambda: self.ledger.lost(drawing))
 
     def _grade(self, drawing: Drawing) -> None:
         verdicts = self.crew.grader.handle.grade.remote(drawing.ticket.update, drawing.rollouts)
@@ -192,7 +193,8 @@ class Driver:
         publish = (update + 1) % self.rules.broadcast_every == 0
         groups = [drawing.group for drawing in batch for _ in self.ledger.parts[drawing.ticket.part]]
         parts = [drawing.rollouts for drawing in batch] + [drawing.verdicts for drawing in batch]
-        learned, weights = learner.handle.learn.options(num_returns=2).remote(update, publish, groups, *parts)
+        gap = {name: max(one.gap.get(name, 0.0) for one in batch) for drawing in batch for name in drawing.gap}
+        learned, weights = learner.handle.learn.options(num_returns=2).remote(update, publish, groups, gap, *parts)
         self._call(learner, learned, lambda found: self._learned(found, weights if publish else None))
 
     def _learned(self, learned: Learned, weights: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +40,7 @@ class Drawing:
     runs: list[tuple[int, int]]
     rollouts: Any = None
     verdicts: Any = None
+    gap: dict[str, float] = field(default_factory=dict)  # of an engine's log-probabilities to the learner's
 
     @property
     def group(self) -> Group:

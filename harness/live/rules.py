@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from ..types import InputError
 
@@ -45,9 +44,6 @@ class Rules:
     def ahead(self) -> int:
         """Updates by which a group may be asked before its turn, counted from the version that will draw it."""
         return min(self.max_lag, self.queue) if self.at_bound == "wait" else self.queue
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def _option(name: str) -> str:

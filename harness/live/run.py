@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ RULES = "live.json"
 def live_label(suite: Suite, rules: Rules) -> str:
     """The name of a live suite's folder: what its cells share is in the digest, the rules too."""
     shared = identifying(suite.settings()) | {"hyperparameters": suite.hyperparameters}
-    return f"live-{suite.name}-{digest_of([shared, rules.to_json()])[:8]}"
+    return f"live-{suite.name}-{digest_of([shared, asdict(rules)])[:8]}"
 
 
 def live_cells(suite: Suite) -> list[Run]:
@@ -67,7 +68,7 @@ def run_live(suite: Suite, rules: Rules, folder: Path, how: Execution) -> list[P
 
 def claim(runs: list[Run], rules: Rules, inputs: dict[str, Any], folder: Path) -> None:
     """Write every cell's configuration. Nothing is written where one is there that differs: an InputError."""
-    wanted = {folder / run.name: (run.model_dump(mode="json") | inputs, rules.to_json()) for run in runs}
+    wanted = {folder / run.name: (run.model_dump(mode="json") | inputs, asdict(rules)) for run in runs}
     for cell, (configuration, live) in wanted.items():
         for path, value in ((cell / store.RUN, configuration), (cell / RULES, live)):
             held = store.read_json(path)
@@ -120,7 +121,7 @@ def run_cell(run: Run, folder: Path, rules: Rules, crew: Crew, how: Execution, d
         store.write_json(folder / store.RESULT, seal(driver.carry_out(), folder))
     except (RayError, NonFinite, RuntimeError) as error:
         cause = error.cause if isinstance(error, RayTaskError) else error
-        if isinstance(cause, InputError):
+        if isinstance(cause, InputError) or store.is_unwritable(cause):
             raise cause from None
         failed: dict[str, Any] = {"reason": f"{type(cause).__name__}: {cause}", "traceback": traceback.format_exc()}
         if isinstance(cause, NonFinite):

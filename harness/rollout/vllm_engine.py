@@ -6,11 +6,14 @@ vllm is imported when the first engine is made, with an environment that nobody 
 from __future__ import annotations
 
 import os
+import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import Lock
 from typing import Any
 
@@ -23,9 +26,10 @@ BLOCK = 32  # tokens of a KV block; what CPUs want is a multiple of it
 GPU_FRACTION = (
     "LAGBENCH_VLLM_GPU_FRACTION"  # of a GPU's memory for the engine's weights and cache; the learner has the rest
 )
+KV_SPACE = "VLLM_CPU_KVCACHE_SPACE"  # GiB of every engine's cache on a CPU
 ENVIRONMENT = {  # what vLLM reads when it is imported or started; anything that is set already stays
     GPU_FRACTION: "0.4",
-    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB, of every engine
+    KV_SPACE: "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # or two cells would sit on the same core
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_HOST_IP": "127.0.0.1",  # or it would look for an address of the machine's
@@ -69,6 +73,7 @@ class VllmEngine:
     def update(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         """Take weights by their Hugging Face names, all of them; tokens drawn from now on are of this version."""
         with self._first, self._engine:
+            self.held = None
             self.model.collective_rpc(_load, args=(weights, self.tied))
             core = self.model.llm_engine.engine_core
             core.reset_prefix_cache(reset_running_requests=True)
@@ -105,8 +110,7 @@ def start(folder: Path, bf16: bool) -> Any:
     cuda = torch.cuda.is_available()
     if not cuda:
         torch.set_num_threads(1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _without_its_warnings():
         from vllm import LLM
 
         return LLM(
@@ -115,12 +119,33 @@ def start(folder: Path, bf16: bool) -> Any:
             enforce_eager=not cuda,
             block_size=None if cuda else BLOCK,
             gpu_memory_utilization=float(os.environ[GPU_FRACTION]),
+            kv_cache_memory_bytes=None if cuda else int(os.environ[KV_SPACE]) * 2**30,
             logprobs_mode="processed_logprobs",  # of the distribution that a token is drawn from
             generation_config="vllm",  # what a model's authors recommend to sample with is no part of a run
             disable_log_stats=True,
             use_tqdm_on_load=False,
             seed=0,
         )
+
+
+@contextmanager
+def _without_its_warnings() -> Iterator[None]:
+    """What vLLM and its libraries write to stderr while they start is kept back, and shown where that fails."""
+    sys.stderr.flush()
+    shown = os.dup(2)
+    with TemporaryFile() as kept, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(shown, kept.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(shown, 2)
+            os.close(shown)
 
 
 def _load(worker: Any, weights: Iterable[tuple[str, Tensor]], tied: bool) -> None:

@@ -56,14 +56,14 @@ class VllmSampler:
         if begun is None:
             asked = [p for p, limit in enumerate(limits) if limit]
             rows = [p * samples + g for p in asked for g in range(samples)]
-            sampling = [self._sampling(limits[p], samples, noise, noise.groups[p]) for p in asked]
+            sampling = [self.sampling(limits[p], samples, noise, noise.groups[p]) for p in asked]
             outputs = self.engine.run([prompts[p] for p in asked], sampling)
         else:
             lengths = pages.lengths.tolist()
             left = [limits[row // samples] - length for row, length in enumerate(lengths)]
             rows = [row for row, more in enumerate(left) if more > 0 and not pages.stopped[row]]
             sampling = [
-                self._sampling(left[row], 1, noise, noise.groups[row // samples], row % samples, lengths[row])
+                self.sampling(left[row], 1, noise, noise.groups[row // samples], row % samples, lengths[row])
                 for row in rows
             ]
             read = [[*prompts[row // samples], *begun.tokens[row, : lengths[row]].tolist()] for row in rows]
@@ -72,7 +72,7 @@ class VllmSampler:
             pages.write(rows, [drawn for output in outputs for drawn in output.outputs], self.stop_ids, self.stops)
         return pages.rollouts(prompts)
 
-    def _sampling(self, tokens: int, responses: int, noise: Noise, *address: int) -> Any:
+    def sampling(self, tokens: int, responses: int, noise: Noise, *address: int) -> Any:
         """The settings of vLLM for so many responses of so many tokens."""
         from vllm import SamplingParams
 

@@ -31,6 +31,7 @@ QUIET = {  # where nothing else is set
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "disabled",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",  # of a cluster started here: as cells of the local executor, not after everybody else
     "OMP_NUM_THREADS": "1",
 }
 ANSWER_S = 10.0  # that the head node has to answer in
@@ -170,7 +171,7 @@ def _check_room(nodes: Sequence[dict[str, Any]], processes: int) -> None:
     most = int(max((node["Resources"].get(kind, 0) for node in nodes), default=0))
     if most < processes:
         raise InputError(
-            f"executor=ray: a cell needs {processes} {kind}s on one node (learner_processes={processes}), and the "
+            f"a cell needs {processes} {kind}s on one node (learner_processes={processes}), and the "
             f"largest node has {most}; set learner_processes={max(most, 1)}"
         )
 
@@ -186,11 +187,11 @@ def _check_shared(nodes: Sequence[dict[str, Any]], results: Path, where: Path) -
             try:
                 folder = ray.get(look)
             except RayError as error:
-                raise InputError(f"executor=ray: node {name} cannot run LagBench: {_reason(error)}") from None
+                raise InputError(f"node {name} of the Ray cluster cannot run LagBench: {_reason(error)}") from None
             if folder:
                 raise InputError(
-                    f"executor=ray: node {name} does not see {folder}; all nodes have to share it: give the command, "
-                    "and --results, in a folder that they share"
+                    f"node {name} of the Ray cluster does not see {folder}; all nodes have to share it: give the "
+                    "command, and --results, in a folder that they share"
                 )
     finally:
         token.unlink(missing_ok=True)

@@ -129,8 +129,8 @@ def prove_on(runs: list[Run], folder: Path, how: Execution, console: Console) ->
         return
     from . import ray_executor
 
-    processes = runs[0].learner_processes
-    prove(runs, folder, partial(say, console), partial(ray_executor.carry_out, folder=folder, how=how, processes=processes))
+    there = partial(ray_executor.carry_out, folder=folder, how=how, processes=runs[0].learner_processes)
+    prove(runs, folder, partial(say, console), there)
 
 
 def say(console: Console, text: str) -> None:

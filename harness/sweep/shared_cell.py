@@ -30,8 +30,8 @@ def run_shared_cell(run: Run, folder: Path, how: Execution, on_update: Callable[
     except Ended as ended:
         if ended.record.pop("unwritable", False):
             raise OSError(str(ended)) from None
-        written = store.read_json(folder / store.FAILED)
-        if not (folder / store.RESULT).exists() and not (written and ended.record["reason"].endswith(written["reason"])):
+        written = store.read_json(folder / store.FAILED) or {"reason": None}
+        if not (folder / store.RESULT).exists() and written["reason"] != ended.cause:
             store.write_json(folder / store.FAILED, ended.record)
 
 
@@ -44,7 +44,7 @@ def _share(run: Run, folder: Path, how: Execution, tell: Tell) -> None:
         else:
             run_cell(run, mine, replace(how, tracker=None), lambda version: None)
         if failed := store.read_json(mine / store.FAILED):
-            raise Ended(failed["reason"], failed)
+            raise Ended(failed)
 
 
 @contextmanager

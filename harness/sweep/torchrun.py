@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,11 +28,15 @@ LAST_LINES = 20  # of what a process has written to stderr, told where it gave n
 
 
 class Ended(RuntimeError):
-    """Processes that did not come to an end: which one, and why. `record` is what `failed.json` holds of it."""
+    """Processes that did not come to an end: which of them was the first, if one, and why.
 
-    def __init__(self, reason: str, record: dict[str, Any]):
-        super().__init__(reason)
-        self.record = record | {"reason": reason}
+    `record` is what `failed.json` holds of it; `cause` its reason without the process.
+    """
+
+    def __init__(self, record: dict[str, Any], process: str = ""):
+        self.cause = record["reason"]
+        super().__init__(f"{process}{self.cause}")
+        self.record = record | {"reason": str(self)}
 
 
 def launch(processes: int, work: Callable[[Tell], Made], hear: Tell = lambda told: None) -> Made:
@@ -40,16 +45,19 @@ def launch(processes: int, work: Callable[[Tell], Made], hear: Tell = lambda tol
     `work` is sent to them, so it has to be picklable; what one of them tells by its argument is heard here. `Ended`
     where one of them failed or died, which ends the others. For the main thread of a process.
     """
-    with tempfile.TemporaryDirectory(prefix="lagbench-") as scratch, socket.socket(socket.AF_UNIX) as door:
+    with (
+        tempfile.TemporaryDirectory(prefix="lagbench-", ignore_cleanup_errors=True) as scratch,
+        socket.socket(socket.AF_UNIX) as door,
+    ):
         address = str(Path(scratch) / "door")
         door.bind(address)
         door.listen(processes)
         news, over = _News(), threading.Event()
         listener = threading.Thread(target=_listen, args=(door, pickle.dumps(work), hear, news, over), daemon=True)
         listener.start()
-        logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # its reasons are told below
         died: dict[int, ProcessFailure] = {}
         before = signal.getsignal(signal.SIGTERM)  # torchrun takes it, and does not give it back
+        logging.disable()  # what torchrun logs of a failure is told below
         try:
             torchrun(parse_args(_options(processes, scratch, address)))
         except ChildFailedError as error:
@@ -57,17 +65,18 @@ def launch(processes: int, work: Callable[[Tell], Made], hear: Tell = lambda tol
         except SignalException as error:
             sys.exit(128 + error.sigval)
         finally:
+            logging.disable(logging.NOTSET)
             signal.signal(signal.SIGTERM, before)
             over.set()
             listener.join()
         if died:
             raise _reason(processes, died, news.failed, Path(scratch))
-        return news.made  # type: ignore[return-value]
+        return news.made
 
 
 def _options(processes: int, scratch: str, address: str) -> list[str]:
     """Of torchrun's command line. The first process's stderr is shown, all other output kept for a reason."""
-    shown = ",".join([f"{0}:1", *(f"{rank}:3" for rank in range(1, processes))])
+    shown = ",".join(["0:1", *(f"{rank}:3" for rank in range(1, processes))])
     return [
         *("--standalone", "--nproc-per-node", str(processes), "--local-addr", "localhost"),
         *("--signals-to-handle", "SIGTERM", "--log-dir", scratch, "--redirects", shown),
@@ -91,13 +100,13 @@ def _listen(door: socket.socket, sent: bytes, hear: Tell, news: _News, over: thr
             return
         for one in ready:
             if one is door:
-                channels.append(Connection(door.accept()[0].detach()))
-                channels[-1].send_bytes(sent)
+                channels.append(_enter(door, sent))
                 continue
+            assert isinstance(one, Connection)
             try:
-                rank, kind, value = pickle.loads(one.recv_bytes())  # type: ignore[union-attr]
+                rank, kind, value = pickle.loads(one.recv_bytes())
             except (EOFError, OSError):
-                channels.remove(one)  # type: ignore[arg-type]
+                channels.remove(one)
                 continue
             if kind == "told":
                 hear(value)
@@ -105,6 +114,13 @@ def _listen(door: socket.socket, sent: bytes, hear: Tell, news: _News, over: thr
                 news.failed = news.failed or (rank, value)
             elif rank == 0:
                 news.made = value
+
+
+def _enter(door: socket.socket, sent: bytes) -> Connection:
+    channel = Connection(door.accept()[0].detach())
+    with suppress(OSError):  # it has died meanwhile, which shows when it is read from
+        channel.send_bytes(sent)
+    return channel
 
 
 def _reason(
@@ -115,9 +131,9 @@ def _reason(
     rank = killed[0] if killed else failed[0] if failed else min(died, key=lambda rank: died[rank].timestamp)
     who = f"process {rank} of {processes}"
     if failed and not killed:
-        return Ended(f"{who}: {failed[1]['reason']}", failed[1])
+        return Ended(failed[1], f"{who}: ")
     code = died[rank].exitcode
     how = f"killed by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exit code {code}"
     told = [path.read_text(errors="replace").splitlines() for path in logs.glob(f"**/{rank}/stderr.log")]
     last = "\n".join(line for lines in told for line in lines[-LAST_LINES:]) or None
-    return Ended(f"{who} ended early: {how}", {"traceback": last})
+    return Ended({"reason": f"{who} ended early: {how}", "traceback": last})

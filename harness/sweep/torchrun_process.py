@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from datetime import timedelta
 from functools import partial
 from multiprocessing.connection import Client, Connection
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,7 +35,8 @@ def main(address: str) -> None:
     say = partial(_say, channel, rank)
     try:
         work = pickle.loads(channel.recv_bytes())
-        threading.Thread(target=_end_with, args=(channel,), daemon=True).start()
+        tempfile.tempdir = str(Path(address).parent)  # goes when the launcher does
+        threading.Thread(target=_end_with, args=(channel, address), daemon=True).start()
         _join()
         say("made", work(partial(say, "told")))
     except Exception as error:
@@ -63,11 +67,12 @@ def _record(error: Exception) -> dict[str, Any]:
     }
 
 
-def _end_with(channel: Connection) -> None:
+def _end_with(channel: Connection, address: str) -> None:
     """Leave as soon as the launcher is gone, however it went: an orphan would write where the resumed suite does."""
     try:
         channel.recv_bytes()
     finally:
+        shutil.rmtree(Path(address).parent, ignore_errors=True)
         os._exit(1)
 
 

@@ -70,7 +70,7 @@ def replay(cell: Path, folder: Path) -> str:
 
 
 def wait_for(process: subprocess.Popen[str], holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 100
+    end = time.monotonic() + 180
     while not holds():
         assert process.poll() is None and time.monotonic() < end, process.communicate()[1] if process.poll() else "late"
         time.sleep(0.01)
@@ -170,3 +170,16 @@ def test_what_is_too_old_is_drawn_again_and_a_killed_command_goes_on(tmp_path: P
     assert result["lag_max"] == 0 and result["live"]["groups_dropped"] > 0
     assert events(cell, "restored")[-1]["version"] > 0
     assert replay(cell, tmp_path) == result["weights_digest"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("lags=3",), "lagbench live measures lag instead of setting it; bound it by --max-lag, as in --max-lag 8"),
+        (("learner_processes=2",), "learner_processes=2: a live learner is one process; set learner_processes=1"),
+        (("--at-bound", "stop"), "--at-bound 'stop' is not valid: expected wait or drop"),
+    ],
+)
+def test_wrong_input_is_told_in_one_line(lagbench_here: Callable, arguments: tuple[str, ...], line: str) -> None:
+    ran = lagbench_here("live", "quick", *arguments)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", f"error: {line}\n")

@@ -30,7 +30,10 @@ from lagbench.harness.statistics.paired import paired
 from lagbench.harness.sweep.cell import Execution
 from lagbench.harness.sweep.executor import default_workers, run_cells
 
-COLUMNS = ("seed", "live", "replay", "difference", "lag mean", "lag max", "dropped", "wait s", "idle", "live s")
+COLUMNS = (
+    *("seed", "live", "replay", "difference", "same bits", "lag mean", "lag max"),
+    *("dropped", "wait s", "idle", "live s"),
+)
 
 
 def live(folder: Path, given: argparse.Namespace) -> list[str]:
@@ -64,6 +67,7 @@ def row(cell: Path, replay: Path) -> dict[str, Any]:
         store.read_json(cell / store.RUN)["seed"],
         *scores,
         scores[0] - scores[1],
+        "yes" if found["weights_digest"] == again["weights_digest"] else "no",
         found["lag_mean"],
         found["lag_max"],
         found["live"]["groups_dropped"],
@@ -108,14 +112,15 @@ version, the same held-out problems and noise for all.
 - prompt groups begun at lag {distribution(cells)}
 
 [..., ...] are 95 % intervals over {len(rows)} seeds. Lag in updates, of all tokens trained on. wait s: seconds in which
-workers were kept from drawing by the bound; idle: share of the learner's time (live s) in which it waited for a batch.
-How it works: [docs/live.md](../../../docs/live.md).
+workers were kept from drawing by the bound; idle: share of the learner's time (live s) in which it waited for a batch;
+same bits: whether both end in the same weights, bit for bit, or apart by rounding and what it led to. How it works:
+[docs/live.md](../../../docs/live.md).
 """
 
 
 def texts(row: dict[str, Any]) -> list[str]:
     """The cells of a row, in the order of `COLUMNS`."""
-    forms = ("d", ".4f", ".4f", "+.4f", ".2f", ".0f", "d", ".1f", ".0%", ".0f")
+    forms = ("d", ".4f", ".4f", "+.4f", "s", ".2f", ".0f", "d", ".1f", ".0%", ".0f")
     return [f"{row[name]:{form}}" for name, form in zip(COLUMNS, forms, strict=True)]
 
 

@@ -53,7 +53,7 @@ DIAGNOSTICS = {
     "gradient_cosine": "cosine between this update's gradient and the last one's; 0 at the first update",
 }
 OF_ENGINES = {  # where the learner's own model does not draw, at versions that draw anything: agreement.py
-    "engine_gap_mean": "mean of |engine's log-probability - the learner's| over a sample of the tokens this version drew",
+    "engine_gap_mean": "mean |log-probability by the engine - by the learner| over a sample of what this version drew",
     "engine_gap_max": "largest of them",
 }
 

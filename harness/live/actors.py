@@ -35,6 +35,7 @@ from ..noise import prompt_order
 from ..prompts import prompt_form
 from ..registry import OBJECTIVES
 from ..rollout.text import Codec
+from ..rollout.vllm_engine import engine_packages
 from ..sweep.cell import assemble_exam, assemble_trainer, examine, save_model, summary
 from ..sweep.expand import exam_tasks, task_of
 from ..sweep.provenance import environment
@@ -165,7 +166,7 @@ class Learner(Actor):
         exams = [assemble_exam(self.trainer, name, its, held) for name, its in exam_tasks(run, task_of(run)).items()]
         self.examine = partial(examine, exams, run, folder)
         resume(self.trainer, folder)
-        store.write_json(folder / store.ENVIRONMENT, environment(command))
+        store.write_json(folder / store.ENVIRONMENT, environment(command, "ray", *engine_packages(run.sampler)))
         self.saved = self.trainer.policy.version
         self.saved_at, self.idle_since = time.monotonic(), time.perf_counter()
         return Begun(os.getpid(), self.saved), self._weights()

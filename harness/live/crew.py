@@ -11,7 +11,7 @@ import ray
 from ..types import InputError
 from .actors import Actor, Grader, Learner, Worker
 
-DEATHS = 3  # in a row, without a call that came to an end: then it is no accident
+DEATHS = 3  # in a row, without anything new done in between: then it is no accident
 
 
 @dataclass

@@ -92,7 +92,6 @@ class Driver:
                 self._replace(call.member, str(error).strip().splitlines()[0])
             call.died()
         else:
-            call.member.deaths = 0
             call.done(value)
 
     def _replace(self, member: Member, reason: str) -> None:
@@ -110,6 +109,7 @@ class Driver:
             self._call(member, begun, lambda found: self._learner_begun(found, weights))
         else:
             self.idle.pop(member.name, None)
+            self.barred.pop(member.name, None)
             self._call(member, member.handle.begin.remote(self.run), lambda pid: self._begun(member, pid))
 
     def _begun(self, member: Member, pid: int) -> None:
@@ -157,6 +157,7 @@ class Driver:
         draft, rollouts = worker.handle.draw.options(num_returns=2).remote(*asked)
 
         def drawn(draft: Draft) -> None:
+            worker.deaths = 0
             drawing.gap |= draft.gap
             if not draft.whole:
                 self._draw(worker, drawing, rollouts, end or 0)
@@ -171,6 +172,7 @@ class Driver:
         verdicts = self.crew.grader.handle.grade.remote(drawing.ticket.update, drawing.rollouts)
 
         def graded(_: object) -> None:
+            self.crew.grader.deaths = 0
             drawing.verdicts = verdicts
             self.ledger.graded(drawing)
 
@@ -204,6 +206,8 @@ class Driver:
             self.repeated["differed"] += _measured(self.rows[update]) != _measured(learned.row)
         self.rows[update] = learned.row
         self.rows = {update: row for update, row in self.rows.items() if update >= learned.saved}
+        if update == self.ledger.furthest:  # farther than the learners before it
+            self.crew.learner.deaths = 0
         self.ledger.trained(learned.saved)
         if weights is not None:
             self._publish(update + 1, weights)

@@ -13,10 +13,13 @@ import pytest
 from loopback import in_loopback
 from small_suites import LAGBENCH
 
+from lagbench import InputError
 from lagbench.harness import store
 from lagbench.harness.config import Run
 from lagbench.harness.lag.trace import read_trace
 from lagbench.harness.learn.loop import train
+from lagbench.harness.live.actors import Learner
+from lagbench.harness.live.crew import DEATHS, Member
 from lagbench.harness.live.driver import LEDGER
 from lagbench.harness.live.ledger import account
 from lagbench.harness.registry import OBJECTIVES, load_task
@@ -183,3 +186,9 @@ def test_what_is_too_old_is_drawn_again_and_a_killed_command_goes_on(tmp_path: P
 def test_wrong_input_is_told_in_one_line(lagbench_here: Callable, arguments: tuple[str, ...], line: str) -> None:
     ran = lagbench_here("live", "quick", *arguments)
     assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", f"error: {line}\n")
+
+
+def test_a_process_that_dies_again_and_again_ends_the_command(tmp_path: Path) -> None:
+    learner = Member("learner", Learner, {}, deaths=DEATHS - 1)
+    with pytest.raises(InputError, match=r"the learner died 3 times in a row \(killed\); is there enough memory\?"):
+        learner.replace(tmp_path, "killed")

@@ -55,7 +55,7 @@ def test_quick_at_lag_8_ends_within_seed_noise_of_the_torch_sampler(tmp_path: Pa
     base = store.read_json(torch_folder / "base" / store.RESULT)["scores"]["pass@1"]["mean"]
     welch = stats.ttest_ind(*scores, equal_var=False).confidence_interval(0.99)
     assert welch.low <= 0 <= welch.high, (scores, welch)
-    assert abs(np.mean(scores[0]) - np.mean(scores[1])) < 0.1 and min(map(min, scores)) > base + 0.2, (scores, base)
+    assert abs(np.mean(scores[0]) - np.mean(scores[1])) < 0.1 and min(map(min, scores)) > base + 0.03, (scores, base)
     rows = store.read_lines(vllm_folder / "asympo-constant-8-seed0" / store.METRICS)
     gaps = [row["engine_gap_mean"] for row in rows if "engine_gap_mean" in row]
     assert len(rows) == 100 and len(gaps) == 92 and max(gaps) < LIMIT  # the last 8 versions draw nothing

@@ -53,7 +53,7 @@ parity: install  ## compare the objectives with TRL's own losses
 mutations: install  ## change single characters of the objectives and see the tests go red (15 minutes)
 	$(BIN)/python tests/mutations.py
 
-bench: install  ## measure update time, sampler, cost of lag, overhead of objectives and evaluation, verifier, report
+bench: install  ## measure update time, sampler, cost of lag, objectives, evaluation, verifier, report, long responses, packing
 	$(BIN)/python benchmarks/update_time.py
 	$(BIN)/python benchmarks/sampler_against_generate.py
 	$(BIN)/python benchmarks/cost_of_lag.py
@@ -61,6 +61,8 @@ bench: install  ## measure update time, sampler, cost of lag, overhead of object
 	$(BIN)/python benchmarks/evaluation_overhead.py
 	$(BIN)/python benchmarks/verification.py
 	$(BIN)/python benchmarks/report_size.py
+	$(BIN)/python benchmarks/long_responses.py
+	$(BIN)/python benchmarks/group_packing.py
 
 gpu: install  ## run the GPU tests and the GPU benchmark; one line where there is no GPU
 	@if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; \
@@ -68,4 +70,4 @@ gpu: install  ## run the GPU tests and the GPU benchmark; one line where there i
 	else echo "no GPU here: GPU tests and benchmark are skipped"; fi
 
 clean:  ## remove the environment and caches; results stay
-	rm -rf .venv build *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-vllm build *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -23,9 +23,7 @@ from torch import Tensor
 from ..extras import require_extra
 
 BLOCK = 32  # tokens of a KV block; what CPUs want is a multiple of it
-GPU_FRACTION = (
-    "LAGBENCH_VLLM_GPU_FRACTION"  # of a GPU's memory for the engine's weights and cache; the learner has the rest
-)
+GPU_FRACTION = "LAGBENCH_VLLM_GPU_FRACTION"  # of a GPU's memory for the engine; the learner has the rest
 KV_SPACE = "VLLM_CPU_KVCACHE_SPACE"  # GiB of every engine's cache on a CPU
 ENVIRONMENT = {  # what vLLM reads when it is imported or started; anything that is set already stays
     GPU_FRACTION: "0.4",

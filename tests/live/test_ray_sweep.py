@@ -1,6 +1,7 @@
 """Sweeps on a Ray cluster: the same results as here, whatever dies in between."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from lagbench.harness import store
 
 RAY = str(Path(LAGBENCH).with_name("ray"))
 HEAD = "127.0.0.1:6399"
-SUITE = ("run", "quick", "objectives=asympo,grpo", "lags=0", "updates=8", *SMALL, "--checkpoint-every", "0.05")
+SUITE = ("run", "quick", "objectives=asympo,grpo", "lags=0", "updates=40", *SMALL, "--checkpoint-every", "0.05")
 ON_RAY = [LAGBENCH, *SUITE, "executor=ray", "--results", "out"]
 TIMEOUT_S = 900  # minutes only where other work holds the cores
 Start = Callable[[str], "subprocess.Popen[str]"]
@@ -58,7 +59,8 @@ def test_a_killed_driver_and_the_same_command_again(here: Path, start: Start, tm
     assert len(finished) < 3
     _, errors = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, errors
-    assert f"3 cells in out: {len(finished)} finished, {3 - len(finished)} to run" in errors
+    first, again = map(int, re.findall(r"3 cells in out: (\d) finished", errors))
+    assert first == 0 and len(finished) <= again < 3  # tasks outlive their driver by a moment
     assert finished == {path: path.stat().st_mtime_ns for path in finished}
     assert_same(out, here)
 

@@ -39,7 +39,8 @@ ALL = "all"  # as objectives: every registered one
 NO_MISMATCH = "none"
 COLDEST, HOTTEST = 0.01, 100  # temperatures; beyond, log-probabilities leave the range of floats or say nothing
 MOST_SAMPLES = 1000  # of a problem; maj@k of more would leave the range of floats
-JUDGMENT = {"collapse", "baseline", "search"}  # keys that change no cell, only what is said of it or run beside it
+# Keys that change no cell, only what is said of it, what is run beside it, and where.
+JUDGMENT = {"collapse", "baseline", "search", "executor", "address"}
 LATER: dict[str, Any] = {  # keys that came after the first results folders, with what these were made with
     "validation": 0,
     "sampler": "torch",
@@ -309,10 +310,14 @@ class Suite(Settings):
         return self.model_dump(include=set(Settings.model_fields))
 
     @property
+    def shared(self) -> dict[str, Any]:
+        """What all cells share as far as it changes what they measure, and hyperparameters by objective."""
+        return identifying(self.settings()) | {"hyperparameters": self.hyperparameters}
+
+    @property
     def label(self) -> str:
         """Name and digest of what the cells share: suites of one label can be put into one table."""
-        shared = identifying(self.settings()) | {"hyperparameters": self.hyperparameters}
-        return f"{self.name}-{digest_of(shared)[:8]}"
+        return f"{self.name}-{digest_of(self.shared)[:8]}"
 
 
 def load_suite(source: str, overrides: Iterable[str] = ()) -> Suite:

@@ -54,6 +54,7 @@ PROBE = "probe.json"
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM)
 COMMANDS, BEGINNINGS, GATES = "commands.jsonl", "beginnings", "gates.json"
 SUITE, CHECKSUMS = "suite.json", "SHA256SUMS"
+LIVE_RULES = "live.json"
 SEARCH, TUNED, CHOSEN = "search", "tuned", "chosen.json"
 OWN = "."  # in chosen.json, in the place of a folder: the suite's own cells were trained at the chosen rate
 REPORT, LOCK = "report", ".lock"

@@ -81,9 +81,25 @@ def everything(
         tell(name)
     return found | {
         "drawn": drawn(runs["none-cispo"], world),
+        "uneven": uneven(runs["none-cispo"], world),
         "non-finite": told_to_all(world),
         "verdicts": world.gathered(verdict_of(world)),
     }
+
+
+def uneven(run: Run, world: World) -> tuple[list[float], list[bool]]:
+    """The sum of each gradient, where some parameters have one here and not there, and which of them have moved.
+
+    Parameter 1 has one in every process, 2 in process 0, 3 in process 1; each is `rank + 1` in its first place.
+    """
+    policy = new_trainer(run).policy
+    before = [value.clone() for _, value in policy.weights()]
+    for i in (1, 2 + world.rank):
+        policy.trained[i].grad = torch.zeros_like(policy.trained[i])
+        policy.trained[i].grad.view(-1)[0] = 1e-3 * (world.rank + 1)
+    policy.step()
+    moved = [not torch.equal(value, was) for (_, value), was in zip(policy.weights(), before, strict=True)]
+    return [1e3 * float(value.sum()) for value in policy.last_gradient], moved
 
 
 def told_to_all(world: World) -> list[str]:

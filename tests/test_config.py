@@ -6,7 +6,7 @@ import pytest
 
 from lagbench import InputError
 from lagbench.harness import store
-from lagbench.harness.config import Run, load_suite, packaged_suites, validated
+from lagbench.harness.config import LATER, Run, identifying, load_suite, packaged_suites, validated
 from lagbench.harness.record import suite_digest
 from lagbench.harness.registry import OBJECTIVES
 from lagbench.harness.sweep.claim import claim
@@ -144,6 +144,12 @@ def test_validation_problems_are_training_problems() -> None:
         whole.answers,
     )
     task_of(load_suite("quick", ["validation=3456"]))  # leaves 32, as many as an update asks
+
+
+def test_keys_that_came_later_or_say_where_cells_run_identify_nothing() -> None:
+    known = identifying(load_suite("quick").model_dump())
+    assert not known.keys() & {*LATER, "executor", "address"} and {"updates", "learning_rate"} < known.keys()
+    assert identifying(load_suite("quick", ["sampler=vllm"]).model_dump()) == known | {"sampler": "vllm"}
 
 
 def test_all_objectives() -> None:

@@ -15,8 +15,8 @@ from lagbench.harness import store
 from lagbench.harness.config import Run, load_suite
 from lagbench.harness.doctor import memory
 from lagbench.harness.doctor.machine import EXTRAS, Gpu, look
-from lagbench.harness.doctor.memory import GIB, Model, engine_memory, layer_activations, learner_memory, training_flops
-from lagbench.harness.doctor.tiers import TIERS, gsm8k, math, reached, sharded_math
+from lagbench.harness.doctor.memory import GIB, Model, layer_activations, learner_memory, training_flops
+from lagbench.harness.doctor.tiers import PROMPT, TIERS, gsm8k, math, reached, sharded_math
 from lagbench.harness.doctor.trial import Trial, attempt
 from lagbench.harness.learn.policy import Policy
 from lagbench.harness.models.locate import EMBEDDED
@@ -76,7 +76,6 @@ def test_memory_by_hand() -> None:
     assert learner_memory(SMALL, 100, processes=4).states == alone.states
     on_cpu = learner_memory(SMALL, 100, bf16=False, drawn_tokens=10**8)
     assert on_cpu.drawing == 10**8 * 2 * 2 * 4 * 4 and on_cpu.peak == 20 * 1288 + on_cpu.drawing
-    assert engine_memory(SMALL, 10) == 2 * 1288 + 10 * 2 * 2 * 4 * 2
     assert (training_flops(SMALL, 10, False), training_flops(SMALL, 10, True)) == (77280, 103040)
 
 
@@ -95,6 +94,17 @@ def test_figures_of_the_page() -> None:
         heads = f"{model.heads}, {model.kv_heads} of {model.head_dim}"
         sizes = f"{model.layers} | {model.hidden} | {model.intermediate} | {heads} | {model.vocabulary}"
         assert f"| {model.name} | {model.parameters:,} | {sizes} |" in page
+    for suite, model, told in (
+        ("gsm8k", memory.SMOLLM2, "{:.2f} GPU hours a cell, 16 cells"),
+        ("gsm8k", memory.QWEN3_600M, "{:.1f} GPU hours a cell |"),
+        ("math", memory.QWEN3_1_7B, "{:.1f} GPU hours a cell, 55 cells"),
+        ("math", memory.LLAMA_3B, "{:.1f} GPU hours a cell |"),
+        ("math", memory.QWEN3_4B, "{:.1f} GPU hours a cell |"),
+    ):
+        settings = load_suite(suite)
+        responses = settings.updates * settings.prompts_per_update * settings.responses_per_prompt
+        operations = training_flops(model, responses * (PROMPT + settings.max_tokens), True)
+        assert told.format(operations / (0.3 * 989e12 * 3600)) in page
 
 
 def test_copies_are_those_of_the_policy(run: Callable[..., Run]) -> None:

@@ -47,6 +47,20 @@ def test_resuming_inside_the_loop_is_exact(run, tmp_path: Path, lag: str) -> Non
     assert [row["loss"] for row in rows[0]] == [row["loss"] for row in rows[1]]
 
 
+@pytest.mark.parametrize("saved", [0, 2])
+def test_evaluations_of_later_versions_do_not_outlive_a_restart(run, tmp_path: Path, saved: int) -> None:
+    """They may be of other weights, as where lag follows the clock; that of the version gone back to is of these."""
+    trainer = assemble_trainer(run(updates=4), CHAIN, Verifier(CHAIN))
+    trainer.policy.version = saved
+    if saved:
+        checkpoint.save(tmp_path, trainer.policy, {})
+    for version in range(5):
+        store.write_lines(tmp_path / store.attempts_file(version), [])
+    checkpoint.restore(tmp_path, trainer.policy)
+    left = {path.name for path in tmp_path.glob(store.attempts_file("*"))}
+    assert trainer.policy.version == saved and left == {store.attempts_file(version) for version in range(saved + 1)}
+
+
 def test_a_torn_checkpoint_is_never_seen(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A save that dies half-way leaves the last whole one."""
     trainer = assemble_trainer(run(), CHAIN, Verifier(CHAIN))

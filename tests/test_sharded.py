@@ -109,6 +109,9 @@ def test_two_processes_learn_what_one_does(tmp_path: Path, tied: Path) -> None:
             assert torch.equal(getattr(two, name), getattr(one, name)), name
         torch.testing.assert_close(two.behavior_logprobs, one.behavior_logprobs, **CLOSE)
     assert sorted(told) == sorted([*both, *both])
+    sums, changed = found["uneven"]
+    assert sums == pytest.approx([0, 3, 1, 2, *[0] * (len(sums) - 4)])
+    assert [i for i, moved in enumerate(changed) if moved] == [1, 2, 3]  # what has no gradient anywhere stays
     assert found["non-finite"] == ["here", "here"]
     assert found["verdicts"] == [True, True]
 

@@ -76,9 +76,9 @@ def eval_(
     require_extra("eval", "lagbench eval", "lm_eval")
     if sampler not in ("torch", "vllm"):
         raise InputError(f"--sampler {sampler} is unknown; expected torch or vllm")
-    if sampler == "vllm":
-        from ..rollout.vllm_engine import require_vllm
+    from ..rollout.vllm_engine import engine_packages, require_vllm
 
+    if sampler == "vllm":
         require_vllm("--sampler vllm")
     os.environ.setdefault("TQDM_DISABLE", "1")  # lm-eval's bars, which would tear ours
     from dataclasses import asdict
@@ -95,7 +95,7 @@ def eval_(
     names = tuple(name.strip() for name in suite.split(","))
     asked = Evaluation(model, names, samples, prompt_form(prompt).name, max_tokens, temperature, limit, sampler)
     folder = out or Path("results") / "runs" / f"eval-{Path(model).name}-{digest_of(identifying(asdict(asked)))[:8]}"
-    about = environment(shlex.join(["lagbench", *sys.argv[1:]]))
+    about = environment(shlex.join(["lagbench", *sys.argv[1:]]), *engine_packages(sampler))
     with progress_bar("responses", Console(stderr=True)) as progress:
         bar = progress.add_task("responses", total=None)
         try:

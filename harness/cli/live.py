@@ -45,7 +45,7 @@ def live(
 ) -> None:
     """Train with real asynchrony on Ray: workers, a grader and a learner at once; lag is measured.
 
-    Every objective x seed of the suite, one after another; its lags are left out. The trace of each
+    Every objective x mismatch x seed of the suite, one after another, without its lags. The trace of each
     replays with any objective: lagbench run SUITE lags=trace:CELL/trace.jsonl
 
     lagbench live quick objectives=asympo

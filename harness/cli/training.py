@@ -24,7 +24,9 @@ def run(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Cells at a time, one thread each; by default one per core (one on a GPU)."),
+        typer.Option(
+            min=1, help="Cells at a time; by default cores / learner_processes, one on a GPU, all that fit on Ray."
+        ),
     ] = None,
     checkpoint_every: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Time between two checkpoints of a cell.")

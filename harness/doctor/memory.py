@@ -105,11 +105,6 @@ def layer_activations(model: Model, bf16: bool) -> int:
     return mlp * model.intermediate + stream * model.hidden + attention * (model.queries + model.keys)
 
 
-def engine_memory(model: Model, tokens: int) -> int:
-    """Bytes of vLLM's bf16 weights, and of keys and values of `tokens` at a time."""
-    return BF16 * model.parameters + tokens * cache_per_token(model)
-
-
 def training_flops(model: Model, tokens: int, checkpointing: bool) -> int:
     """Of forward and backward over `tokens`, attention left out: 6 for each parameter and token.
 

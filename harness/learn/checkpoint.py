@@ -38,7 +38,10 @@ def lines_digest(folder: Path, version: int) -> str:
 
 
 def restore(folder: Path, policy: Policy) -> Inbox:
-    """Put `policy` where the last checkpoint left it and return what was waiting; without one, start at version 0."""
+    """Put `policy` where the last checkpoint left it and return what was waiting; without one, start at version 0.
+
+    What later versions have left is removed: those that come now may have other weights.
+    """
     inbox: Inbox = defaultdict(list)
     path = folder / store.CHECKPOINT
     if path.exists():
@@ -48,6 +51,8 @@ def restore(folder: Path, policy: Policy) -> Inbox:
             inbox[update] = [Waiting(**part | {"groups": np.asarray(part["groups"])}) for part in parts]
     for name, extra in LINES.items():
         store.keep_lines(folder / name, policy.version + extra)
+    for later in range(policy.version + 1, policy.run.updates + 1):
+        (folder / store.attempts_file(later)).unlink(missing_ok=True)
     return inbox
 
 

@@ -62,7 +62,7 @@ class Policy:
         A gradient norm that is not finite raises NonFinite and leaves the weights alone.
         """
         if not self.sharded:  # FSDP has added them up in backward
-            self.world.add_up(p.grad for p in self.trained if p.grad is not None)
+            self._add_up_gradients()
         norm = float(whole(torch.nn.utils.clip_grad_norm_(self.trained, self.run.clip_norm)))
         if not math.isfinite(norm):
             raise NonFinite(f"update {self.version}: the gradient norm is {norm}")
@@ -78,6 +78,16 @@ class Policy:
             self.sharded.write(self.model)
         self.version += 1
         return step
+
+    def _add_up_gradients(self) -> None:
+        """Sums over all processes; zero stands for a gradient that this one has not and another has."""
+        if self.world.size > 1:
+            having = torch.tensor([int(p.grad is not None) for p in self.trained], device=self.device)
+            self.world.add_up([having])
+            for p, anywhere in zip(self.trained, having.tolist(), strict=True):
+                if anywhere and p.grad is None:
+                    p.grad = torch.zeros_like(p)
+            self.world.add_up(p.grad for p in self.trained if p.grad is not None)
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """Every parameter by its Hugging Face name, whole and detached; of tied ones the first."""

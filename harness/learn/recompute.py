@@ -20,14 +20,19 @@ def recompute_layers(model: PreTrainedModel) -> None:
     Not by the model's own switch: that works in training mode alone, where dropout would part the learner's
     log-probabilities from the sampler's.
     """
+    for layer in recomputable(model):
+        layer.forward = partial(_recomputed, layer.forward)  # not a closure: a copied model's calls the copy
+
+
+def recomputable(model: PreTrainedModel) -> list[GradientCheckpointingLayer]:
+    """The layers that support it; an InputError where none does."""
     layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
     if not layers:
         raise InputError(
             f"gradient_checkpointing=true: {type(model).__name__} has no layers that support it; "
             "leave it out and lower microbatch instead"
         )
-    for layer in layers:
-        layer.forward = partial(_recomputed, layer.forward)  # not a closure: a copied model's calls the copy
+    return layers
 
 
 def _recomputed(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

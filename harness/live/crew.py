@@ -8,9 +8,11 @@ from typing import Any
 
 import ray
 
+from ..rollout.vllm_engine import GPU_FRACTION, gpu_fraction
 from ..types import InputError
 from .actors import Actor, Grader, Learner, Worker
 
+ROOM = 0.8  # of a GPU's memory, for the engines on it
 DEATHS = 3  # in a row, without anything new done in between: then it is no accident
 
 
@@ -36,6 +38,7 @@ class Member:
                 f"the {self.name} died {DEATHS} times in a row ({reason}); is there enough memory? "
                 "The same command goes on from the last checkpoint"
             )
+        ray.kill(self.handle, no_restart=True)  # one that is merely out of reach may still live, and write
         self.hire(folder)
 
 
@@ -48,10 +51,13 @@ class Crew:
     learner: Member
 
     @classmethod
-    def of(cls, workers: int, folder: Path) -> Crew:
+    def of(cls, workers: int, sampler: str, folder: Path) -> Crew:
         """Start a crew. GPUs are shared out among workers and learner, where the cluster has any."""
         gpus = int(ray.cluster_resources().get("GPU", 0))
-        share = 1 / -(-(workers + 1) // gpus) if gpus else 0  # as many to each GPU as are needed for all to have room
+        each = -(-(workers + 1) // gpus) if gpus else 0  # as many to each GPU as are needed for all to have room
+        if sampler == "vllm":
+            check_engines(each)
+        share = 1 / each if gpus else 0
         drawing = {"num_cpus": 0, "num_gpus": share, "scheduling_strategy": "SPREAD"}
         crew = cls(
             [Member(f"worker {i}", Worker, drawing) for i in range(workers)],
@@ -65,3 +71,13 @@ class Crew:
     @property
     def members(self) -> list[Member]:
         return [*self.workers, self.grader, self.learner]
+
+
+def check_engines(processes: int) -> None:
+    """An InputError where so many processes of one GPU, each with a vLLM and a model of its own, leave it no room."""
+    fraction = gpu_fraction()
+    if processes > 1 and processes * fraction > ROOM:
+        raise InputError(
+            f"{processes} processes share a GPU, and the vLLM of each takes {fraction:g} of its memory: "
+            f"set {GPU_FRACTION}={int(100 * ROOM / processes) / 100} or less on every node, or use fewer --workers"
+        )

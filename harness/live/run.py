@@ -8,34 +8,30 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from ray.exceptions import RayError, RayTaskError
 from rich.console import Console
 
 from .. import store
 from ..checksums import seal
-from ..config import Run, Suite, digest_of, identifying
+from ..config import LATER, Run, Suite, digest_of
 from ..data import overlaps
 from ..sweep.cell import Execution
+from ..sweep.claim import NO_MATTER
 from ..sweep.expand import cells, check
-from ..sweep.integrity import damage, start_over
 from ..sweep.progress import Display
 from ..sweep.provenance import inputs as inputs_of
 from ..sweep.ray_executor import connect, disconnect
-from ..sweep.run import say
+from ..sweep.run import locked, missing, say
 from ..types import InputError, NonFinite
 from .actors import LIVE
 from .crew import Crew
 from .driver import Driver
 from .rules import Rules
 
-RULES = "live.json"
-
 
 def live_label(suite: Suite, rules: Rules) -> str:
     """The name of a live suite's folder: what its cells share is in the digest, the rules too."""
-    shared = identifying(suite.settings()) | {"hyperparameters": suite.hyperparameters}
-    return f"live-{suite.name}-{digest_of([shared, asdict(rules)])[:8]}"
+    return f"live-{suite.name}-{digest_of([suite.shared, asdict(rules)])[:8]}"
 
 
 def live_cells(suite: Suite) -> list[Run]:
@@ -51,18 +47,16 @@ def run_live(suite: Suite, rules: Rules, folder: Path, how: Execution) -> list[P
         raise InputError(
             f"learner_processes={suite.learner_processes}: a live learner is one process; set learner_processes=1"
         )
+    if not suite.updates:
+        raise InputError("updates=0: nothing would be trained; set updates=1 or more")
     tasks = check(suite.model_copy(update={"lags": ("sync",)}))
     for overlap in overlaps(tasks):
         say(console, f"Note: {overlap}.")
     runs, folder = live_cells(suite), folder.resolve()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / store.LOCK, timeout=0):
-            claim(runs, rules, inputs_of(suite.model, tasks), folder)
-            store.append_line(folder / store.COMMANDS, {"command": how.command, **suite.model_dump(mode="json")})
-            run_missing(runs, rules, folder, how, console)
-    except Timeout:
-        raise InputError(f"another lagbench is running in {folder}; wait, or use another --results folder") from None
+    with locked(folder):
+        claim(runs, rules, inputs_of(suite.model, tasks), folder)
+        store.append_line(folder / store.COMMANDS, {"command": how.command, **suite.model_dump(mode="json")})
+        run_missing(runs, rules, folder, how, console)
     return [folder / run.name for run in runs]
 
 
@@ -70,32 +64,28 @@ def claim(runs: list[Run], rules: Rules, inputs: dict[str, Any], folder: Path) -
     """Write every cell's configuration. Nothing is written where one is there that differs: an InputError."""
     wanted = {folder / run.name: (run.model_dump(mode="json") | inputs, asdict(rules)) for run in runs}
     for cell, (configuration, live) in wanted.items():
-        for path, value in ((cell / store.RUN, configuration), (cell / RULES, live)):
-            held = store.read_json(path)
-            changed = [key for key in value if held is not None and held.get(key) != value[key] and key != "collapse"]
+        for path, value in ((cell / store.RUN, configuration), (cell / store.LIVE_RULES, live)):
+            held = store.read_json(path) or value
+            changed = [key for key in value if held.get(key, LATER.get(key)) != value[key] and key not in NO_MATTER]
             if changed:
                 raise InputError(
                     f"{cell} holds a cell with other settings ({', '.join(changed)}); use another --results folder"
                 )
     for cell, (configuration, live) in wanted.items():
         store.write_json(cell / store.RUN, configuration)
-        store.write_json(cell / RULES, live)
+        store.write_json(cell / store.LIVE_RULES, live)
 
 
 def run_missing(runs: list[Run], rules: Rules, folder: Path, how: Execution, console: Console) -> None:
     """Run the cells that have no result, or a damaged one."""
-    for run in runs:
-        if found := damage(folder / run.name):
-            start_over(folder / run.name)
-            say(console, f"{folder / run.name}: damaged, the cell is run again: {found}")
-    todo = [run for run in runs if not (folder / run.name / store.RESULT).exists()]
+    todo = missing(runs, folder, console)
     say(console, f"{len(runs)} live cells in {folder}: {len(runs) - len(todo)} finished, {len(todo)} to run, "
                  f"{rules.workers} workers")  # fmt: skip
     if not todo:
         return
     try:
         connect(folder, how, 1, store_bytes=None)  # weights go through the store: what Ray takes by itself
-        crew = Crew.of(rules.workers, Path.cwd())
+        crew = Crew.of(rules.workers, todo[0].sampler, Path.cwd())
         with Display(runs, todo, console) as display:
             for run in todo:
                 run_cell(run, folder / run.name, rules, crew, how, display)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from .. import store
 
 COLUMNS = ("objective", "seed", "pass@1", "lag mean", "lag max", "dropped", "waits", "waited s", "tokens/s", "idle")
+REASON = 60  # characters of one that are shown; all of it is in failed.json
 NOTES = [
     "pass@1 of the final version with its 95 % interval over problems. Lag as measured, in updates, over all tokens",
     "trained on. dropped: responses that were too old and drawn again. waits: how often, and how long in all, a worker",
@@ -35,7 +38,9 @@ def row(cell: Path) -> list[str]:
     run, result = store.read_json(cell / store.RUN), store.read_json(cell / store.RESULT)
     which = run["objective"] if run["mismatch"] == "none" else f"{run['objective']} {run['mismatch']}"
     if result is None:
-        return [which, str(run["seed"]), "failed", *[""] * (len(COLUMNS) - 3)]
+        failed = store.read_json(cell / store.FAILED) or {"reason": "not finished"}
+        reason = escape(shorten(failed["reason"], REASON, placeholder=" ..."))
+        return [which, str(run["seed"]), f"failed: {reason}", *[""] * (len(COLUMNS) - 3)]
     live, score = result["live"], result["scores"]["pass@1"]
     cost = learner_time(store.read_lines(cell / store.METRICS), run)
     return [

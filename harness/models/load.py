@@ -33,6 +33,15 @@ def load_model(folder: Path, device: torch.device) -> PreTrainedModel:
     return model
 
 
+def model_without_weights(folder: Path) -> PreTrainedModel:
+    """The layers of the causal LM in `folder`, on no device: for looking at what it is made of."""
+    try:
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+    except (OSError, ValueError) as error:
+        raise InputError(f"model={folder}: its config.json cannot be used: {str(error).splitlines()[0]}") from error
+
+
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     try:
         return AutoTokenizer.from_pretrained(folder)

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from .. import store
 from ..config import Run, Suite, digest_of, identifying
+from ..rollout.vllm_engine import engine_packages
 from ..sweep.executor import warm_context
 from ..sweep.expand import cells, check
 from ..sweep.progress import progress_bar
@@ -39,18 +40,18 @@ def run_probe(suite: Suite, history: str, probe: Probe, folder: Path | None, wor
     shared = {key: value for key, value in settings.items() if key != "seeds"}
     settings = inputs | {"history": history, "probe": dataclasses.asdict(probe), "suite": shared}
     folder = folder or Path("results") / "runs" / f"probe-{suite.name}-{digest_of(settings)[:8]}"
-    _claim(folder, json.loads(json.dumps(settings)), command)
+    _claim(folder, json.loads(json.dumps(settings)), environment(command, *engine_packages(suite.sampler)))
     todo = [seed for seed in suite.seeds if not (folder / store.seed_file(seed)).exists()]
     _run_seeds(todo, runs, history, probe, folder, workers)
     return folder
 
 
-def _claim(folder: Path, settings: dict[str, Any], command: str) -> None:
+def _claim(folder: Path, settings: dict[str, Any], about: dict[str, Any]) -> None:
     held = store.read_json(folder / store.PROBE)
     if held is not None and held["settings"] != settings:
         raise InputError(f"{folder} holds a probe with other settings; use another --results folder")
     try:
-        store.write_json(folder / store.PROBE, {"settings": settings, "environment": environment(command)})
+        store.write_json(folder / store.PROBE, {"settings": settings, "environment": about})
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}; use another --results folder") from None
 

@@ -133,6 +133,11 @@ def read_results(folder: Path, name: str) -> Results:
     if not paths:
         raise InputError(f"{folder} holds no cells (*/{store.RUN}); expected the folder that `lagbench run` printed")
     suite = read_record(folder)
+    if suite is None and any(folder.glob(f"*/{store.LIVE_RULES}")):
+        raise InputError(
+            f"{folder} holds cells of `lagbench live`; to report one, replay its trace: "
+            f"lagbench run SUITE lags=trace:{folder}/CELL/{store.TRACE}"
+        )
     if suite is None:
         raise InputError(f"{folder} holds no {store.SUITE}; give the `lagbench run` that made it once more, it goes on")
     read = partial(read_cell, source=name, rules=suite.collapse)

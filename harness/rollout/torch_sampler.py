@@ -62,7 +62,7 @@ class TorchSampler:
         device = self.model.device
         uniforms = torch.from_numpy(noise.uniforms(self.max_tokens)).to(device)  # [B, T] float64
         limits = self._limits(len(prompts), noise.samples, ends).to(device)  # [B] tokens
-        tokens, logprobs, drawn, versions = (value.to(device) for value in self._pages(uniforms.shape, begun))  # [B, T]
+        tokens, logprobs, drawn, versions = (value.to(device) for value in begun_pages(uniforms.shape, begun))  # [B, T]
         lengths = drawn.sum(1)  # [B]
         stopped = torch.zeros_like(lengths, dtype=torch.bool) if begun is None else begun.stopped.to(device, copy=True)
         rows = (~stopped & (lengths < limits)).nonzero().squeeze(-1)  # the responses still being written
@@ -134,15 +134,6 @@ class TorchSampler:
         limits = longest if ends is None else torch.minimum(longest, torch.tensor(ends))
         return limits.repeat_interleave(samples)
 
-    def _pages(self, shape: torch.Size, begun: Rollouts | None) -> Iterator[Tensor]:
-        """Tokens, log-probabilities, mask and versions [B, T], with what has been drawn before in its place."""
-        kinds = {"tokens": torch.int64, "behavior_logprobs": torch.float32, "mask": torch.bool, "versions": torch.int32}
-        for name, kind in kinds.items():
-            page = torch.zeros(shape, dtype=kind)
-            if begun is not None:
-                page[:, : begun.tokens.shape[1]] = getattr(begun, name)
-            yield page
-
     def _read(
         self, prompts: Sequence[Sequence[int]], samples: int, rows: Tensor, tokens: Tensor, lengths: Tensor
     ) -> Reading:
@@ -151,6 +142,16 @@ class TorchSampler:
             return read(self.model, prompts, self.pad_id, samples)
         begun = [[*prompts[row // samples], *tokens[row, : lengths[row]].tolist()] for row in rows.tolist()]
         return read(self.model, begun, self.pad_id, 1)
+
+
+def begun_pages(shape: tuple[int, ...], begun: Rollouts | None) -> Iterator[Tensor]:
+    """Tokens, log-probabilities, mask and versions [B, T], with what has been drawn before in its place."""
+    kinds = {"tokens": torch.int64, "behavior_logprobs": torch.float32, "mask": torch.bool, "versions": torch.int32}
+    for name, kind in kinds.items():
+        page = torch.zeros(shape, dtype=kind)
+        if begun is not None:
+            page[:, : begun.tokens.shape[1]] = getattr(begun, name)
+        yield page
 
 
 def _normals(noise: Noise, rows: Tensor, tokens: Tensor) -> Callable[[int], Tensor]:

@@ -21,7 +21,7 @@ from ..noise import Noise
 from ..types import NonFinite, Rollouts
 from .mismatch import Mismatch
 from .stopping import StopStrings
-from .torch_sampler import NO_DISTURBANCE
+from .torch_sampler import NO_DISTURBANCE, begun_pages
 from .vllm_engine import VllmEngine
 
 
@@ -110,10 +110,9 @@ class FollowingSampler:
         ends: Sequence[int] | None = None,
         begun: Rollouts | None = None,
     ) -> Rollouts:
-        engine, current = self.sampler.engine, (self.owner, self.version())
-        if engine.held != current:
-            engine.update(self.weights(), self.version())
-            engine.held = current
+        engine, version = self.sampler.engine, self.version()
+        if engine.held != (self.owner, version):
+            engine.update(self.weights(), version, self.owner)
         return self.sampler.sample(prompts, noise, ends, begun)
 
 
@@ -135,20 +134,9 @@ class _Pages:
     @classmethod
     def of(cls, rows: int, width: int, begun: Rollouts | None) -> _Pages:
         """Blank, or with what has been drawn before in its place."""
-        shape = (rows, width)
-        blank = cls(
-            torch.zeros(shape, dtype=torch.int64),
-            torch.zeros(shape),
-            torch.zeros(shape, dtype=torch.bool),
-            torch.zeros(shape, dtype=torch.int32),
-            torch.zeros(rows, dtype=torch.bool),
-        )
-        if begun is not None:
-            written = begun.tokens.shape[1]
-            blank.tokens[:, :written], blank.logprobs[:, :written] = begun.tokens, begun.behavior_logprobs
-            blank.mask[:, :written], blank.versions[:, :written] = begun.mask, begun.versions
-            blank.stopped |= begun.stopped
-        return blank
+        stopped = torch.zeros(rows, dtype=torch.bool) if begun is None else begun.stopped.clone()
+        tokens, logprobs, mask, versions = begun_pages((rows, width), begun)
+        return cls(tokens, logprobs, mask, versions, stopped)
 
     @property
     def lengths(self) -> Tensor:

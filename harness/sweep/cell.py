@@ -23,7 +23,7 @@ from ..evaluate.attempts import Exam, attempts, line
 from ..evaluate.summary import by_exam, summarize
 from ..lag import Scene, make_plan
 from ..lag.trace import read_trace
-from ..learn.agreement import Agreement
+from ..learn.agreement import BF16, ROUNDING, Agreement
 from ..learn.loop import Trainer, train
 from ..learn.policy import Policy
 from ..learn.shared import make_verifier, shared
@@ -145,9 +145,10 @@ def assemble_trainer(run: Run, task: Task, verifier: Verifier, beginnings: Begin
 
 
 def agreement(policy: Policy, codec: Codec, mismatch: Mismatch) -> Agreement:
-    """The comparison of an engine's log-probabilities with the policy's; of rounding only where both are float32."""
-    exact = policy.device.type == "cpu" and not mismatch.bf16 and mismatch.top_p == 1.0
-    return Agreement(policy, codec.pad_id, mismatch.temperature or policy.run.temperature, exact)
+    """The comparison of an engine's log-probabilities with the policy's; without a bound under top_p."""
+    bound = BF16 if mismatch.bf16 or policy.device.type == "cuda" else ROUNDING
+    temperature = mismatch.temperature or policy.run.temperature
+    return Agreement(policy, codec.pad_id, temperature, bound if mismatch.top_p == 1.0 else None)
 
 
 def make_sampler(policy: Policy, codec: Codec, mismatch: Mismatch = NO_DISTURBANCE, model: Any = None) -> Sampler:

@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..config import Run, Settings, Suite, validated
+from ..config import COLDEST, Run, Settings, Suite, validated
 from ..lag import LagPlan, Scene, make_plan, resolve
 from ..learn.advantages import make_advantage
 from ..learn.aggregate import make_aggregate
+from ..learn.packing import require_packable
+from ..learn.recompute import recomputable
 from ..models import locate
-from ..models.load import context_length, load_tokenizer
+from ..models.load import context_length, load_tokenizer, model_without_weights
 from ..prompts import prompt_form
 from ..registry import OBJECTIVES, Entry, did_you_mean, load_task
 from ..rollout.mismatch import make_mismatch, spelled
 from ..rollout.text import Codec
-from ..rollout.vllm_engine import require_vllm
+from ..rollout.vllm_engine import BF16_ON_GPU, require_vllm
 from ..types import InputError, Task
 
 PAPER = "paper"  # stands for what each objective's own paper uses
@@ -72,12 +74,25 @@ def check(suite: Suite) -> dict[str, Task]:
 
 
 def check_sampler(suite: Suite) -> None:
-    """An InputError where the engine is not installed, or cannot draw what the suite wants."""
+    """An InputError where the engine is not installed, or cannot draw what the suite wants.
+
+    What depends on the machine is left to the cells where they run on others.
+    """
     if suite.sampler == "torch":
         return
-    require_vllm(f"sampler={suite.sampler}")
+    here = suite.executor == "local"
+    if here:
+        require_vllm(f"sampler={suite.sampler}")
     for text in suite.mismatch:
-        if make_mismatch(text).logit_noise:
+        mismatch = make_mismatch(text)
+        if mismatch.bf16 and here and torch.cuda.is_available():
+            raise InputError(BF16_ON_GPU)
+        if mismatch.temperature is not None and mismatch.temperature < COLDEST:
+            raise InputError(
+                f"mismatch {text!r}: vLLM draws at {COLDEST} or above; expected a temperature from there on, or "
+                "sampler=torch"
+            )
+        if mismatch.logit_noise:
             raise InputError(
                 f"mismatch {text!r}: sampler=vllm adds no noise to logits; expected none, temperature:T, top_p:P or "
                 "bf16, or sampler=torch"
@@ -90,7 +105,7 @@ def check_sampler(suite: Suite) -> None:
 
 
 def check_learner(suite: Suite) -> None:
-    """An InputError where an update cannot be divided among the learner's processes."""
+    """An InputError where an update cannot be divided as the suite wants it, or the model cannot save what it asks."""
     processes, groups = suite.learner_processes, suite.prompts_per_update
     if processes == 1 and suite.learner_sharding != "none":
         raise InputError(
@@ -108,6 +123,12 @@ def check_learner(suite: Suite) -> None:
             f"learner_processes={processes}, but this machine has {devices} GPUs, one for each; set "
             f"learner_processes={devices} or less"
         )
+    if suite.group_packing or suite.gradient_checkpointing:
+        model = model_without_weights(locate(suite.model))
+        if suite.group_packing:
+            require_packable(model)
+        if suite.gradient_checkpointing:
+            recomputable(model)
 
 
 def check_exams(exams: Mapping[str, Task], suite: Suite) -> None:

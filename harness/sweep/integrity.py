@@ -12,7 +12,7 @@ from .. import store
 from ..checksums import damaged_files
 from ..learn import checkpoint
 
-KEPT = {store.RUN, store.LOCK}  # when a cell starts over
+KEPT = {store.RUN, store.LIVE_RULES, store.LOCK}  # when a cell starts over
 
 
 def damage(folder: Path) -> str | None:

@@ -77,28 +77,35 @@ def run_search(
 
 
 @contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """A results folder, made where it is missing, for this command alone; an InputError if that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / store.LOCK, timeout=0):
+            yield
+    except Timeout:
+        raise InputError(f"another lagbench is running in {folder}; wait, or use another --results folder") from None
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror or error}; use another --results folder") from None
+
+
+@contextmanager
 def claimed(suite: Suite, folder: Path, how: Execution) -> Iterator[SuiteRecord]:
     """What the folder says of itself, while it is locked and claimed for a suite.
 
     At the end its checksums are written, however the end comes about, as far as the disk lets them. A folder that is
     in use, cannot be written to or holds something else is an InputError.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / store.LOCK, timeout=0):
-            record = claim(suite, cells(suite), inputs_of(suite.model, check(suite)), folder)
-            store.append_line(folder / store.COMMANDS, {"command": how.command, **suite.model_dump(mode="json")})
-            try:
-                yield record
-            except BaseException:
-                with suppress(OSError):
-                    write_manifest(folder)
-                raise
-            write_manifest(folder)
-    except Timeout:
-        raise InputError(f"another lagbench is running in {folder}; wait, or use another --results folder") from None
-    except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror or error}; use another --results folder") from None
+    with locked(folder):
+        record = claim(suite, cells(suite), inputs_of(suite.model, check(suite)), folder)
+        store.append_line(folder / store.COMMANDS, {"command": how.command, **suite.model_dump(mode="json")})
+        try:
+            yield record
+        except BaseException:
+            with suppress(OSError):
+                write_manifest(folder)
+            raise
+        write_manifest(folder)
 
 
 @contextmanager
@@ -138,13 +145,18 @@ def say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def run_missing(runs: list[Run], folder: Path, how: Execution, console: Console) -> int:
-    """Run the cells that have no result, or a damaged one; returns how many still have none."""
+def missing(runs: list[Run], folder: Path, console: Console) -> list[Run]:
+    """The cells that have no result; a damaged one starts over, and has none."""
     for run in runs:
         if found := damage(folder / run.name):
             start_over(folder / run.name)
             say(console, f"{folder / run.name}: damaged, the cell is run again: {found}")
-    todo = [run for run in runs if not (folder / run.name / store.RESULT).exists()]
+    return [run for run in runs if not (folder / run.name / store.RESULT).exists()]
+
+
+def run_missing(runs: list[Run], folder: Path, how: Execution, console: Console) -> int:
+    """Run the cells that have no result, or a damaged one; returns how many still have none."""
+    todo = missing(runs, folder, console)
     console.print(
         f"{len(runs)} cells in {folder}: {len(runs) - len(todo)} finished, {len(todo)} to run, "
         f"{how.workers or 'as many as the cluster has room for'} at a time",

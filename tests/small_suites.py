@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parent.parent  # of the repository
 LAGBENCH = str(Path(sys.executable).with_name("lagbench"))
 SMALL = ("prompts_per_update=4", "responses_per_prompt=4", "learning_rate=1e-3", "eval_problems=16", "eval_samples=4")
 LAGS = "lags=6,in_flight:4"

@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib.image
 import numpy as np
 import pytest
-from conftest import ROOT
+from small_suites import ROOT
 
 from lagbench import InputError
 from lagbench.harness.config import load_suite

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from small_suites import ROOT
 
 from lagbench.harness import store
 from lagbench.harness.config import Run, load_suite

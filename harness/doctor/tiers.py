@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .machine import Machine
 from .memory import GIB, QWEN3_1_7B, SMOLLM2, Model, learner_memory
@@ -67,6 +67,16 @@ def sharded_math(model: Model, processes: int) -> int:
 
 
 LAPTOP = Tier("laptop", "the embedded model, minutes", "lagbench run quick", 2 * GIB, GIB)
+EIGHT_GPUS = Tier(
+    "8 GPUs",
+    "Qwen3-1.7B-Base on MATH",
+    "lagbench run math executor=ray",
+    memory=256 * GIB,
+    disk=500 * GIB,
+    gpus=8,
+    gpu_memory=math(QWEN3_1_7B),
+    extras=("hub", "vllm", "ray"),
+)
 TIERS = (
     LAPTOP,
     Tier(
@@ -79,25 +89,12 @@ TIERS = (
         gpu_memory=gsm8k(SMOLLM2),
         extras=("hub",),
     ),
-    Tier(
-        "8 GPUs",
-        "Qwen3-1.7B-Base on MATH",
-        "lagbench run math executor=ray",
-        memory=256 * GIB,
-        disk=500 * GIB,
-        gpus=8,
-        gpu_memory=math(QWEN3_1_7B),
-        extras=("hub", "vllm", "ray"),
-    ),
-    Tier(
-        "cluster",
-        "several such machines",
-        "lagbench run math executor=ray address=HOST:6379 --results SHARED",
-        memory=256 * GIB,
-        disk=500 * GIB,
-        gpus=8,
-        gpu_memory=math(QWEN3_1_7B),
-        extras=("hub", "vllm", "ray"),
+    EIGHT_GPUS,
+    replace(
+        EIGHT_GPUS,
+        name="cluster",
+        what="several such machines",
+        command="lagbench run math executor=ray address=HOST:6379 --results SHARED",
         elsewhere="a Ray cluster at address=, whose nodes share the results folder",
     ),
 )

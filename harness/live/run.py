@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from .. import store
 from ..checksums import seal
 from ..config import LATER, Run, Suite, digest_of
 from ..data import overlaps
-from ..sweep.cell import Execution
+from ..sweep.cell import Execution, write_failure
 from ..sweep.claim import NO_MATTER
 from ..sweep.expand import cells, check
 from ..sweep.progress import Display
@@ -113,9 +112,6 @@ def run_cell(run: Run, folder: Path, rules: Rules, crew: Crew, how: Execution, d
         cause = error.cause if isinstance(error, RayTaskError) else error
         if isinstance(cause, InputError) or store.is_unwritable(cause):
             raise cause from None
-        failed: dict[str, Any] = {"reason": f"{type(cause).__name__}: {cause}", "traceback": traceback.format_exc()}
-        if isinstance(cause, NonFinite):
-            failed["non_finite_update"] = len(store.read_lines(folder / store.METRICS))
-        store.write_json(folder / store.FAILED, failed)
+        write_failure(cause, folder)
     else:
         (folder / store.CHECKPOINT).unlink(missing_ok=True)

@@ -74,15 +74,20 @@ def run_cell(run: Run, folder: Path, how: Execution, on_update: Callable[[int], 
         except Exception as error:
             if store.is_unwritable(error):
                 raise
-            failed: dict[str, Any] = {"reason": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
-            if isinstance(error, NonFinite):
-                failed["non_finite_update"] = len(store.read_lines(folder / store.METRICS))
-            store.write_json(folder / store.FAILED, failed)
+            write_failure(error, folder)
         else:
             store.write_json(folder / store.RESULT, result)
             (folder / store.CHECKPOINT).unlink(missing_ok=True)
         finally:
             tracker.close(result)
+
+
+def write_failure(error: BaseException, folder: Path) -> None:
+    """Why a cell has failed, for its folder; with the traceback of the exception that is being handled."""
+    failed: dict[str, Any] = {"reason": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
+    if isinstance(error, NonFinite):
+        failed["non_finite_update"] = len(store.read_lines(folder / store.METRICS))
+    store.write_json(folder / store.FAILED, failed)
 
 
 def work(

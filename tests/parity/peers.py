@@ -120,6 +120,25 @@ def with_far_token(batch: Batch, nats: float = 25, row: int = 0) -> Batch:
     return replace(batch, logprobs=far.requires_grad_())
 
 
+def limited(mine: Outcome, theirs: Outcome, **tolerance: float) -> None:
+    """After `with_far_token`: the peer follows the far ratio, ours has no gradient there; all else is the same."""
+    assert theirs[1][0, 0] > 1e6
+    assert mine[1][0, 0] == 0
+    same(mine[1][1:], theirs[1][1:], **tolerance)
+    same(mine[1][0, 1:], theirs[1][0, 1:], **tolerance)
+
+
+def without_a_response(batch: Batch) -> Batch:
+    """The first response has no tokens."""
+    return replace(batch, mask=batch.mask & (torch.arange(ROWS) != 0)[:, None])
+
+
+def counted_by_peer_only(mine: Outcome, theirs: Outcome, **tolerance: float) -> None:
+    """After `without_a_response`: the peer's mean over responses counts the empty one."""
+    more = ROWS / (ROWS - 1)
+    same(mine, (theirs[0] * more, theirs[1] * more), **tolerance)
+
+
 def label(one: Case | Pair) -> str:
     """The name of a parametrized test."""
     return f"{one.theirs}-{one.ours}"

@@ -8,7 +8,20 @@ from typing import Any
 
 import pytest
 import torch
-from peers import MAX_TOKENS, ROWS, Case, Outcome, Pair, agree, label, ours, outcome, peer, same, with_far_token
+from peers import (
+    MAX_TOKENS,
+    ROWS,
+    Case,
+    Outcome,
+    Pair,
+    agree,
+    label,
+    ours,
+    outcome,
+    peer,
+    same,
+    with_far_token,
+)
 
 from lagbench.harness.learn.aggregate import make_aggregate
 from lagbench.harness.types import Batch
@@ -34,7 +47,9 @@ def theirs(batch: Batch, **options: Any) -> Outcome:
 
 def correction(mode: str, low: float, high: float, level: str = "token", gating: str = "ratio") -> dict[str, Any]:
     threshold = {"is_correction_threshold": [low, high]}
-    return {f"is_correction_{name}": value for name, value in (("mode", mode), ("level", level), ("gating", gating))} | threshold
+    return {
+        f"is_correction_{name}": value for name, value in (("mode", mode), ("level", level), ("gating", gating))
+    } | threshold
 
 
 CASES = [

@@ -7,7 +7,22 @@ from typing import Any
 
 import pytest
 import torch
-from peers import FAR, MAX_TOKENS, ROWS, SINGLE, Case, Outcome, Pair, advantage, agree, label, ours, outcome, peer, same
+from peers import (
+    FAR,
+    MAX_TOKENS,
+    ROWS,
+    SINGLE,
+    Case,
+    Outcome,
+    Pair,
+    advantage,
+    agree,
+    label,
+    ours,
+    outcome,
+    peer,
+    same,
+)
 from torch import Tensor
 
 from lagbench.harness.learn.aggregate import make_aggregate

@@ -93,7 +93,11 @@ CASES = [
     Case("gpg", "rloo", {}, {"mode": SUMS}),
     Case("geo_mean", "gmpo", {"clip_low": 0.4, "clip_high": 0.3}, {"mode": "", **THEIR_CLIP, "clip_ratio_low": 0.4}),
     Case(
-        "dro", "kimi", {"tau": 0.3, "level": "token"}, {"mode": TOKENS, "policy": {"dro_beta": 0.3}}, aggregate="token_mean"
+        "dro",
+        "kimi",
+        {"tau": 0.3, "level": "token"},
+        {"mode": TOKENS, "policy": {"dro_beta": 0.3}},
+        aggregate="token_mean",
     ),
     Case("cispo", "cispo", CLIP, {"mode": TOKENS, **THEIR_CLIP}),
     Case(

@@ -147,29 +147,31 @@ def test_non_finite_gradient_stops_the_run_and_spares_the_weights(run) -> None:
 
 REWARDS = torch.tensor([1.0, 0.0, 0.0, 1.0, 2.0, 2.0, 2.0])
 GROUP = torch.tensor([0, 0, 0, 0, 1, 1, 1])
+LENGTHS = torch.tensor([1, 2, 3, 4, 5, 6, 7])
 
 
 def test_advantages_by_value() -> None:
-    torch.testing.assert_close(group_mean(REWARDS, GROUP), torch.tensor([0.5, -0.5, -0.5, 0.5, 0, 0, 0]))
+    torch.testing.assert_close(group_mean(REWARDS, GROUP, LENGTHS), torch.tensor([0.5, -0.5, -0.5, 0.5, 0, 0, 0]))
     # unbiased std of (1, 0, 0, 1) is sqrt(4 * 0.25 / 3)
     expected = torch.tensor([1.0, -1, -1, 1, 0, 0, 0]) * 0.5 / (math.sqrt(1 / 3) + 1e-6)
-    torch.testing.assert_close(group_mean_std(REWARDS, GROUP), expected)
+    torch.testing.assert_close(group_mean_std(REWARDS, GROUP, LENGTHS), expected)
     # 1 - (0 + 0 + 1) / 3 = 2 / 3 and 0 - (1 + 0 + 1) / 3 = -2 / 3
-    torch.testing.assert_close(leave_one_out(REWARDS, GROUP), torch.tensor([2, -2, -2, 2, 0, 0, 0]) / 3)
+    torch.testing.assert_close(leave_one_out(REWARDS, GROUP, LENGTHS), torch.tensor([2, -2, -2, 2, 0, 0, 0]) / 3)
 
 
 def test_advantages_of_a_group_of_one_are_zero() -> None:
     for estimator in (group_mean, group_mean_std, leave_one_out):
-        assert estimator(torch.tensor([3.0]), torch.tensor([0])).tolist() == [0.0]
+        assert estimator(torch.tensor([3.0]), torch.tensor([0]), torch.tensor([2])).tolist() == [0.0]
 
 
 def test_aggregates_by_value() -> None:
     nan = float("nan")
     tokens = torch.tensor([[1.0, 2.0, 3.0], [10.0, nan, nan], [nan, nan, nan]])
     mask = torch.tensor([[True, True, True], [True, False, False], [False, False, False]])
-    assert float(token_mean(tokens, mask)) == 16 / 4
-    assert float(seq_mean_token_mean(tokens, mask)) == (2 + 10) / 2
-    assert float(seq_mean_token_sum(tokens, mask)) == (6 + 10) / 2
+    group = torch.tensor([0, 0, 1])
+    assert float(token_mean(tokens, mask, group)) == 16 / 4
+    assert float(seq_mean_token_mean(tokens, mask, group)) == (2 + 10) / 2
+    assert float(seq_mean_token_sum(tokens, mask, group)) == (6 + 10) / 2
 
 
 def some_rollouts(prompts: list[tuple[int, ...]], first_token: int, width: int, version: int) -> Rollouts:

@@ -31,7 +31,7 @@ def off_policy(advantage: str, dtype: torch.dtype = torch.float64, seed: int = 0
     return Batch(
         logprobs=logprobs.requires_grad_(),
         **others,
-        advantages=make_advantage(advantage)(rewards, group),
+        advantages=make_advantage(advantage)(rewards, group, lengths[:, 0]),
         rewards=rewards,
         mask=torch.arange(WIDTH) < lengths,
         group=group,

@@ -152,7 +152,8 @@ def made_up(entry: Entry) -> Batch:
 def value(entry: Entry, options: Options, batch: Batch) -> Tensor:
     """The scalar loss under the conventions that the objective declares."""
     aggregate = make_aggregate(entry.conventions.aggregate, batches.WIDTH)
-    return reduced(apply_objective(entry, batch, options), batch.mask, aggregate, entry.conventions.denominator)
+    loss = apply_objective(entry, batch, options)
+    return reduced(loss, batch.mask, batch.group, aggregate, entry.conventions.denominator)
 
 
 def derivative(entry: Entry, options: Options, batch: Batch) -> Tensor:

@@ -120,9 +120,9 @@ class Settings(BaseModel):
 
     advantage: str = "group_mean_std"
     """How rewards become advantages, for all objectives: group_mean, group_mean_std, batch_std, leave_one_out,
-    asymre:SHIFT, opmd:TAU, opo, reinforce_plus_plus, reinforce_plus_plus_baseline, maxrl; or paper: that of each
-    objective's own. With a baseline from the group, a response that is alone in its group has 0 (verl keeps the
-    reward)."""
+    asymre:SHIFT, opmd (the group's mean) or opmd:TAU (its soft maximum), opo, reinforce_plus_plus,
+    reinforce_plus_plus_baseline, maxrl; or paper: that of each objective's own. With a baseline from the group, a
+    response that is alone in its group has 0 (verl keeps its reward)."""
     aggregate: str = "seq_mean_token_mean"
     """How token losses become one, for all objectives: token_mean, seq_mean_token_mean, seq_mean_token_sum,
     fixed_length (over max_tokens), prompt_mean (of the token mean of each group), token_sum; or paper."""

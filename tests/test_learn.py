@@ -312,6 +312,27 @@ def test_distance_from_the_behavior_policy_by_value() -> None:
     assert far["ratio_max"] == pytest.approx(math.exp(20)) and all(math.isfinite(v) for v in far.values())
 
 
+def ess(log_ratios: list[list[float]]) -> tuple[float, float]:
+    """Over tokens and over responses, of pi / mu given by its logarithm; nan is padding."""
+    d = torch.tensor(log_ratios)
+    measured = distance_from_behavior(-torch.ones_like(d), -1 - d, ~d.isnan())
+    assert all(math.isfinite(value) for value in measured.values())
+    return measured["ess_token"], measured["ess_sequence"]
+
+
+def test_effective_sample_sizes_know_ratios_of_weights_only() -> None:
+    # over the largest weight 1, e^-3, e^-4 and e^-25: limited to 20 nats the first three would be one
+    share = (1 + math.exp(-3) + math.exp(-4) + math.exp(-25)) ** 2 / (4 * (1 + math.exp(-6) + math.exp(-8)))  # 0.284
+    assert ess([[25.0], [22.0], [21.0], [0.0]]) == pytest.approx((share, share), rel=1e-6)
+    # 60 tokens that drift by 0.4, 0.5, 0.6 and 1 nats: sums of -24, -30, -36 and -60
+    share = (1 + math.exp(-6) + math.exp(-12)) ** 2 / (4 * (1 + math.exp(-12) + math.exp(-24)))  # 0.251
+    _, found = ess([60 * [-drift] for drift in (0.4, 0.5, 0.6, 1.0)])
+    assert found == pytest.approx(share, rel=1e-4)  # 60 sums of float32
+    nan = float("nan")
+    # tokens that mu would never give outweigh all others: two of five tokens, two of three responses
+    assert ess([[math.inf, 2.0], [1.0, math.inf], [0.0, nan]]) == pytest.approx((2 / 5, 2 / 3))
+
+
 def test_a_side_without_responses_measures_zero() -> None:
     logprobs, mask = -torch.ones(2, 2), torch.ones(2, 2, dtype=torch.bool)
     nll = nll_by_sign(logprobs, torch.tensor([1.0, 0.0]), mask)

@@ -193,9 +193,12 @@ def stale(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         ("opsm", {"delta": 1e9}, "grpo", {}),
         ("a3po", {"weight_cap": 1e9}, "grpo", {}),  # lag 1: the anchor is the behavior policy
         ("m2po", {"budget": 1e9}, "is_pg", {}),
-        ("m2po", {"variant": "areal", "budget": 1e9}, "policy_gradient", {}),
+        ("m2po", {"variant": "paper", "budget": 1e9}, "is_pg", {}),
+        ("m2po", {"variant": "areal", "budget": 1e9}, "decoupled_ppo", {}),
         ("dppo", {"low": 1.0, "high": 1.0}, "is_pg", {}),
         ("dppo", {"divergence": "kl", "kl": 1e9}, "is_pg", {}),
+        ("dppo", {"surrogate": "truncated", "cap": 2.0, "low": 1.0, "high": 1.0}, "tis", {"cap": 2.0}),
+        ("dppo", {"surrogate": "truncated", "cap": 1e9}, "dppo", {}),
         ("icepop", {"low": 0.0, "high": 1e9}, "decoupled_ppo", {"weight_cap": 1e9}),
         ("decoupled_ppo", {"bound": "truncate", "weight_cap": 2.0}, "tis", {"cap": 2.0}),
         ("vcpo", {"cap": 2.0}, "tis", {"level": "sequence", "cap": 2.0}),

@@ -45,7 +45,7 @@ ESTIMATES = {
     "reinforce_plus_plus_baseline": [n / 66 / STD_CENTERED for n in (40, -15, -26, 51, 40, 18)],
     # (1 - 2/3) / (2/3), (0 - 1/2) / (1/2), ..., (5 - 5) / 5
     "maxrl": [1 / 2, -1, -1, 1, 1 / 2, 0],
-    "opmd": [1 - SOFT_7, -SOFT_3, -SOFT_7, 1 - SOFT_3, 1 - SOFT_7, 0],
+    "opmd": CENTERED,
     "opmd:1": [1 - SOFT_7, -SOFT_3, -SOFT_7, 1 - SOFT_3, 1 - SOFT_7, 0],
     "opmd:0.5": [1 - HARD_7, -HARD_3, -HARD_7, 1 - HARD_3, 1 - HARD_7, 0],
 }
@@ -72,9 +72,17 @@ def test_advantage_of_equal_rewards_and_of_groups_of_one(name: str) -> None:
     torch.testing.assert_close(estimate(double([1, 0, -5]), torch.tensor([2, 0, 1]), lengths), expected)
 
 
+def test_opmd_baselines() -> None:
+    # one right of four: the mean 1/4, or log((e + 3) / 4)
+    one, group, lengths = double([1, 0, 0, 0]), torch.zeros(4, dtype=torch.int64), torch.ones(4, dtype=torch.int64)
+    assert make_advantage("opmd")(one, group, lengths).tolist() == [0.75, -0.25, -0.25, -0.25]
+    soft = log((exp(1) + 3) / 4)
+    torch.testing.assert_close(make_advantage("opmd:1")(one, group, lengths), double([1 - soft, -soft, -soft, -soft]))
+
+
 def test_opmd_of_large_rewards() -> None:
     # tau log((e^1000 + e^-1000) / 2) = 1000 - log 2, without overflow
-    found = make_advantage("opmd")(double([1000, -1000]), torch.tensor([0, 0]), torch.tensor([1, 1]))
+    found = make_advantage("opmd:1")(double([1000, -1000]), torch.tensor([0, 0]), torch.tensor([1, 1]))
     torch.testing.assert_close(found, double([log(2), -2000 + log(2)]))
 
 

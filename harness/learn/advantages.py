@@ -1,8 +1,8 @@
 """Rewards [B], groups [B] and lengths [B] in tokens to advantages [B]. A suite fixes one for all, or each its paper's.
 
 A name may carry a number, the estimator's one parameter: `asymre:-0.2`. A response that is alone in its group is its
-own baseline, so estimators with a baseline from the group give it 0 (`asymre` minus its shift); verl and Trinity-RFT
-take 0 for the baseline of such a group and keep the reward.
+own baseline, so estimators with a baseline from the group give it 0 (`asymre` minus its shift); those of verl (but for
+`rloo_vectorized`) and Trinity-RFT keep its reward.
 """
 
 from __future__ import annotations
@@ -64,8 +64,16 @@ def asymre(rewards: Tensor, group: Tensor, lengths: Tensor, shift: float = -0.1)
     return group_mean(rewards, group, lengths) - shift
 
 
-def opmd(rewards: Tensor, group: Tensor, lengths: Tensor, tau: float = 1.0) -> Tensor:
-    """Reward minus tau log mean exp(reward / tau) of its group, the soft maximum (OPMD, as Trinity-RFT ships it)."""
+def opmd(rewards: Tensor, group: Tensor, lengths: Tensor) -> Tensor:
+    """Reward minus the mean of its group: the default of Trinity-RFT's OPMD (arXiv 2505.17826).
+
+    `opmd:TAU` is its other baseline, `soft_maximum` with that tau.
+    """
+    return group_mean(rewards, group, lengths)
+
+
+def soft_maximum(rewards: Tensor, group: Tensor, lengths: Tensor, tau: float) -> Tensor:
+    """Reward minus tau log mean exp(reward / tau) of its group (Trinity-RFT's `opmd_baseline="logavgexp"`)."""
     _, index = torch.unique(group, return_inverse=True)
     top = rewards.new_zeros(len(rewards)).scatter_reduce(0, index, rewards, "amax", include_self=False)[index]  # [B]
     return rewards - top - tau * _group_mean(((rewards - top) / tau).exp(), group).log()
@@ -146,7 +154,7 @@ ADVANTAGES: dict[str, Estimator] = {
         maxrl,
     )
 }
-PARAMETER = {"asymre": "shift", "opmd": "tau"}  # what the number after a colon sets
+NUMBERED = {"asymre": (asymre, "shift"), "opmd": (soft_maximum, "tau")}  # what a number after a colon sets, of which
 
 
 def make_advantage(name: str) -> Estimator:
@@ -163,8 +171,10 @@ def make_advantage(name: str) -> Estimator:
         number = float(text)
     except ValueError:
         number = math.nan
-    if known not in PARAMETER or not math.isfinite(number) or (known == "opmd" and number <= 0):
+    if known not in NUMBERED or not math.isfinite(number) or (known == "opmd" and number <= 0):
         raise InputError(
-            f"advantage={name!r} is not valid: only asymre takes a number (its shift), and opmd (its tau, above 0)"
+            f"advantage={name!r} is not valid: only asymre takes a number (its shift), and opmd (the tau of "
+            "its soft maximum, above 0)"
         )
-    return partial(ADVANTAGES[known], **{PARAMETER[known]: number})
+    estimator, parameter = NUMBERED[known]
+    return partial(estimator, **{parameter: number})

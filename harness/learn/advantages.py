@@ -154,7 +154,10 @@ ADVANTAGES: dict[str, Estimator] = {
         maxrl,
     )
 }
-NUMBERED = {"asymre": (asymre, "shift"), "opmd": (soft_maximum, "tau")}  # what a number after a colon sets, of which
+NUMBERED: dict[str, tuple[Callable[..., Tensor], str]] = {  # what `name:number` stands for, and what the number sets
+    "asymre": (asymre, "shift"),
+    "opmd": (soft_maximum, "tau"),
+}
 
 
 def make_advantage(name: str) -> Estimator:

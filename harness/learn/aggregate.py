@@ -92,7 +92,7 @@ def reduced(loss: Loss, mask: Tensor, group: Tensor, aggregate: Aggregate, denom
     """The scalar of a loss. Rejected tokens contribute nothing; they are counted under `denominator="all"`.
 
     `all` keeps the weight of every token that is left (AReaL, slime), `kept` gives the survivors the weight of the
-    rejected (verl, which overwrites the mask); a response that is rejected whole then counts in no denominator.
+    rejected (verl's `rollout_rs`); a response that is rejected whole then counts in no denominator.
     """
     kept = remaining(loss, mask)  # [B, T]
     return aggregate(loss.tokens.where(kept, 0.0), kept if denominator == "kept" else mask, group)

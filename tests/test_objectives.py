@@ -73,9 +73,8 @@ def zero_sum(batch: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def asympo_total(b: dict[str, Tensor], **options: object) -> Tensor:
-    return seq_mean_token_mean(
-        asympo(b["logprobs"], b["advantages"], b["mask"], b["group"], **options).tokens, b["mask"]
-    )
+    loss = asympo(b["logprobs"], b["advantages"], b["mask"], b["group"], **options)
+    return seq_mean_token_mean(loss.tokens, b["mask"], b["group"])
 
 
 def test_asympo_value_is_zero_for_zero_sum_advantages(zero_sum: dict[str, Tensor]) -> None:
@@ -111,10 +110,9 @@ def test_asympo_without_stop_gradient_learns_nothing(zero_sum: dict[str, Tensor]
 def test_asympo_is_naive_over_n_where_all_n_are_equal() -> None:
     logprobs = torch.tensor([[-0.5, -1.5, -1.0], [-1.2, -0.8, 0.0]], requires_grad=True)  # both means are 1
     scaled = 2 * logprobs  # both means are 2
-    (naive,) = torch.autograd.grad(seq_mean_token_mean(policy_gradient(scaled, ADVANTAGES).tokens, MASK), logprobs)
-    (found,) = torch.autograd.grad(
-        seq_mean_token_mean(asympo(2 * logprobs, ADVANTAGES, MASK, GROUP).tokens, MASK), logprobs
-    )
+    naive_loss, loss = policy_gradient(scaled, ADVANTAGES), asympo(scaled, ADVANTAGES, MASK, GROUP)
+    (naive,) = torch.autograd.grad(seq_mean_token_mean(naive_loss.tokens, MASK, GROUP), logprobs, retain_graph=True)
+    (found,) = torch.autograd.grad(seq_mean_token_mean(loss.tokens, MASK, GROUP), logprobs)
     torch.testing.assert_close(found, naive / 2)
 
 
@@ -123,7 +121,9 @@ def test_asympo_contribution_does_not_depend_on_padding() -> None:
     mask = torch.nn.functional.pad(MASK, (0, 4))
     for objective in (asympo, lambda x, a, m, g: policy_gradient(x, a)):
         short, long = objective(LOGPROBS, ADVANTAGES, MASK, GROUP), objective(padded, ADVANTAGES, mask, GROUP)
-        assert torch.equal(seq_mean_token_mean(short.tokens, MASK), seq_mean_token_mean(long.tokens, mask))
+        assert torch.equal(
+            seq_mean_token_mean(short.tokens, MASK, GROUP), seq_mean_token_mean(long.tokens, mask, GROUP)
+        )
 
 
 def test_asympo_floor() -> None:
@@ -143,7 +143,7 @@ def test_asympo_floor() -> None:
 def test_asympo_empty_response_counts_in_no_denominator() -> None:
     mask = torch.tensor([[True, True, True], [False, False, False]])
     loss = asympo(LOGPROBS, ADVANTAGES, mask, GROUP)
-    assert float(seq_mean_token_mean(loss.tokens, mask)) == pytest.approx(2.0)  # the one response's advantage
+    assert float(seq_mean_token_mean(loss.tokens, mask, GROUP)) == pytest.approx(2.0)  # the one response's advantage
     assert loss.metrics["surrogate"] == pytest.approx(2 * log(2))
 
 
@@ -161,7 +161,8 @@ def test_spo_bounds_are_naive_and_positive_only(batch: dict[str, Tensor]) -> Non
 def total_gradient(name: str, batch: dict[str, Tensor], **options: object) -> Tensor:
     entry = OBJECTIVES.get(name)
     loss = entry.function(*(batch[field] for field in entry.reads), **options)
-    (found,) = torch.autograd.grad(seq_mean_token_mean(loss.tokens, batch["mask"]), batch["logprobs"])
+    total = seq_mean_token_mean(loss.tokens, batch["mask"], batch["group"])
+    (found,) = torch.autograd.grad(total, batch["logprobs"])
     return found
 
 
@@ -192,9 +193,12 @@ def stale(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         ("opsm", {"delta": 1e9}, "grpo", {}),
         ("a3po", {"weight_cap": 1e9}, "grpo", {}),  # lag 1: the anchor is the behavior policy
         ("m2po", {"budget": 1e9}, "is_pg", {}),
-        ("m2po", {"variant": "areal", "budget": 1e9}, "policy_gradient", {}),
+        ("m2po", {"variant": "paper", "budget": 1e9}, "is_pg", {}),
+        ("m2po", {"variant": "areal", "budget": 1e9}, "decoupled_ppo", {}),
         ("dppo", {"low": 1.0, "high": 1.0}, "is_pg", {}),
         ("dppo", {"divergence": "kl", "kl": 1e9}, "is_pg", {}),
+        ("dppo", {"surrogate": "truncated", "cap": 2.0, "low": 1.0, "high": 1.0}, "tis", {"cap": 2.0}),
+        ("dppo", {"surrogate": "truncated", "cap": 1e9}, "dppo", {}),
         ("icepop", {"low": 0.0, "high": 1e9}, "decoupled_ppo", {"weight_cap": 1e9}),
         ("decoupled_ppo", {"bound": "truncate", "weight_cap": 2.0}, "tis", {"cap": 2.0}),
         ("vcpo", {"cap": 2.0}, "tis", {"level": "sequence", "cap": 2.0}),

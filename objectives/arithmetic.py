@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 Positive = Annotated[float, Field(gt=0)]  # an option that nothing else makes sense for
+Share = Annotated[float, Field(gt=0, le=1)]
 LOG_RATIO_LIMIT = 20.0  # nats; beyond it a ratio is a constant and carries no gradient, as in verl, SkyRL, OpenRLHF
 
 
@@ -43,6 +44,17 @@ def clipped_surrogate(ratio: Tensor, advantages: Tensor, clip_low: float, clip_h
 def fraction(flags: Tensor, mask: Tensor) -> float:
     """Share of the tokens on the mask that are flagged; 0 if the mask is empty."""
     return float((flags & mask).sum() / mask.sum().clamp(min=1))
+
+
+def covariance(logprobs: Tensor, advantages: Tensor, mask: Tensor) -> Tensor:
+    """What each token adds to the covariance of advantage and log-probability over the batch: [B, T], detached.
+
+    (A - mean A)(log pi - mean log pi), both means over the tokens on the mask; 0 off it (arXiv 2505.22617).
+    """
+    count = mask.sum().clamp(min=1)
+    logs = logprobs.detach().masked_fill(~mask, 0.0)  # [B, T]
+    weights = advantages[:, None].expand(mask.shape).masked_fill(~mask, 0.0)  # [B, T]
+    return ((weights - weights.sum() / count) * (logs - logs.sum() / count)).masked_fill(~mask, 0.0)
 
 
 def sequence_mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PROMPTS, TRAINING, EVALUATION, SCHEDULE, LENGTHS, MISMATCH = range(6)  # purposes: independent streams under one seed
+# purposes: independent streams under one seed
+PROMPTS, TRAINING, EVALUATION, SCHEDULE, LENGTHS, MISMATCH, CHOICE = range(7)
 
 
 @dataclass(frozen=True)

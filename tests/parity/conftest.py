@@ -18,17 +18,19 @@ def batch() -> Batch:
         return torch.randn(ROWS, WIDTH, generator=generator)  # float32, so that a peer may round to it
 
     behavior = -normal().abs() - 0.1
-    proximal = behavior + 0.6 * normal()
-    current = proximal + 0.4 * normal()
+    proximal = (behavior + 0.6 * normal()).clamp(max=-0.05)
+    current = (proximal + 0.4 * normal()).clamp(max=-0.05)
     rewards = torch.tensor([0, 1, 0, 1, 1, 1, 0.5, 1, 0, 0, 0, 1]).double()
     group = torch.arange(ROWS) // GROUP_SIZE
+    lengths = torch.tensor(LENGTHS)
     return Batch(
         logprobs=current.double().requires_grad_(),
         proximal_logprobs=proximal.double(),
         behavior_logprobs=behavior.double(),
-        advantages=advantages.group_mean(rewards, group),
+        advantages=advantages.group_mean(rewards, group, lengths),
         rewards=rewards,
-        mask=torch.arange(WIDTH) < torch.tensor(LENGTHS)[:, None],
+        mask=torch.arange(WIDTH) < lengths[:, None],
         group=group,
+        uniform=torch.rand(ROWS, WIDTH, generator=generator, dtype=torch.float64),
         lag=(torch.arange(ROWS * WIDTH).reshape(ROWS, WIDTH) % 4).int(),
     )

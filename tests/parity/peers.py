@@ -1,4 +1,7 @@
-"""How code of others is reached, and run beside ours. A peer is a package that ships losses or advantages of its own."""
+"""How code of others is reached and run beside ours.
+
+A peer is a package that ships losses or advantages of its own.
+"""
 
 import os
 import sys
@@ -28,6 +31,8 @@ ROWS = GROUPS * GROUP_SIZE
 LENGTHS = [7, 4, 1, 5, 6, 3, 2, 7, 5, 4, 6, 7]
 FAR = 1e9  # a clip or cap out of reach: log-ratios end at 20 nats
 SINGLE = {"rtol": 1e-5, "atol": 1e-7}  # tolerances where a peer computes in float32
+
+UPPER_END = {"share": 1.0}  # of options that end somewhere
 
 Outcome = tuple[Tensor, Tensor]  # the loss, and its gradient [B, T]
 same = torch.testing.assert_close
@@ -78,7 +83,9 @@ def _enter(packages: tuple[str, ...]) -> None:
 class _StandIn(ModuleType):
     """A module that a peer imports beside its formulas. Each of its names is an empty class, which computes nothing."""
 
-    __path__: list[str] = []
+    def __init__(self, name: str):
+        super().__init__(name)
+        self.__path__: list[str] = []
 
     def __getattr__(self, name: str) -> type:
         if name.startswith("__"):
@@ -101,15 +108,32 @@ def ours(batch: Batch, name: str, options: Mapping[str, Any], aggregate: str = "
     loss = reduced(
         apply_objective(entry, batch, entry.check_options(dict(options))),
         batch.mask,
+        batch.group,
         make_aggregate(aggregate or entry.conventions.aggregate, MAX_TOKENS),
         denominator or entry.conventions.denominator,
     )
     return outcome(loss, batch)
 
 
+def reduction(name: str, tokens: Tensor, batch: Batch) -> Tensor:
+    """A scalar, of losses [B, T]."""
+    return make_aggregate(name, MAX_TOKENS)(tokens, batch.mask, batch.group)
+
+
 def advantage(batch: Batch, name: str) -> Tensor:
     """[B]."""
-    return make_advantage(name)(batch.rewards, batch.group)
+    return make_advantage(name)(batch.rewards, batch.group, batch.mask.sum(1))
+
+
+def rewards_of_tokens(batch: Batch) -> Tensor:
+    """Rewards [B, T], those of the responses on their last tokens."""
+    last = torch.nn.functional.one_hot(batch.mask.sum(1) - 1, batch.mask.shape[1])  # [B, T]
+    return batch.rewards[:, None] * last
+
+
+def in_order(batch: Batch) -> Batch:
+    """Our random numbers grow from token to token, as if tokens were taken as they come."""
+    return replace(batch, uniform=torch.linspace(0, 0.9, batch.mask.numel()).reshape(batch.mask.shape))
 
 
 def with_far_token(batch: Batch, nats: float = 25, row: int = 0) -> Batch:
@@ -159,5 +183,6 @@ def agree(batch: Batch, case: Case, theirs: Outcome, **tolerance: float) -> None
     assert theirs[1].abs().max() > 1e-3
     for option, value in case.options.items():
         if isinstance(value, float):
-            moved = [mine(**{option: other})[1] - theirs[1] for other in (4 * value + 0.5, value / 4)]
+            others = min(4 * value + 0.5, UPPER_END.get(option, FAR)), value / 4
+            moved = [mine(**{option: other})[1] - theirs[1] for other in others]
             assert max(change.abs().max() for change in moved) > 1e-3, f"{option} does nothing on this batch"

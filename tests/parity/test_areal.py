@@ -80,13 +80,6 @@ CASES = [
     Case(
         "ppo, decoupled, mask",
         "decoupled_ppo",
-        {**CLIP},
-        {**THEIR_CLIP, "decoupled": True, "rejection": {"upper": 5.0}},
-        "token_mean",
-    ),
-    Case(
-        "ppo, decoupled, mask",
-        "decoupled_ppo",
         {**CLIP, "weight_cap": 1.5, "bound": "mask"},
         {**THEIR_CLIP, "decoupled": True, "rejection": {"upper": 1.5}},
         "token_mean",
@@ -96,6 +89,13 @@ CASES = [
         "decoupled_ppo",
         {**CLIP, "weight_cap": 1.5, "bound": "truncate"},
         {**THEIR_CLIP, "decoupled": True, "rejection": {"upper": 1.5, "action": "clamp"}},
+        "token_mean",
+    ),
+    Case(
+        "ppo, decoupled, clamp, lower",
+        "decoupled_ppo",
+        {**CLIP, "weight_floor": 0.7, "weight_cap": 1.5, "bound": "truncate"},
+        {**THEIR_CLIP, "decoupled": True, "rejection": {"lower": 0.7, "upper": 1.5, "action": "clamp"}},
         "token_mean",
     ),
     Case(
@@ -113,6 +113,13 @@ CASES = [
         "token_mean",
     ),
     Case("sapo", "sapo", {"tau_positive": 1.0, "tau_negative": 1.05}, {"use_sapo_loss": True}, "token_mean"),
+    Case(
+        "ppo, decoupled, m2_threshold",  # the other options as in its M2PO example
+        "m2po",
+        {"budget": 0.04, "variant": "areal"},
+        {"decoupled": True, "m2_threshold": 0.04, "eps_clip": 0.0, "rejection": {"upper": 5.0}},
+        denominator="kept",
+    ),
     Case("ppo, loglinear", "a3po", {**CLIP, "weight_cap": 1.5}, {**THEIR_CLIP, **LOGLINEAR}, "token_mean"),
 ]
 
@@ -126,6 +133,6 @@ def test_same_loss_and_gradient(batch: Batch, case: Case) -> None:
 
 
 def test_differs_in_a_far_ratio(batch: Batch) -> None:
-    """AReaL has no limit for log-ratios; ours ends at 20 nats and has no gradient beyond, as verl, SkyRL and OpenRLHF."""
+    """AReaL limits no log-ratio; ours ends at 20 nats and has no gradient beyond, as verl, SkyRL and OpenRLHF."""
     batch = with_far_token(batch)
     limited(ours(batch, "grpo", CLIP, "token_mean"), theirs(batch, **THEIR_CLIP), **SINGLE)

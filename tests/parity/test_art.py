@@ -75,6 +75,6 @@ def test_same_loss_and_gradient(batch: Batch, case: Case) -> None:
 
 
 def test_differs_in_a_far_ratio(batch: Batch) -> None:
-    """ART has no limit for log-ratios; ours ends at 20 nats and has no gradient beyond, as verl, SkyRL and OpenRLHF."""
+    """ART limits no log-ratio; ours ends at 20 nats and has no gradient beyond, as verl, SkyRL and OpenRLHF."""
     batch = with_far_token(batch)
     limited(ours(batch, "grpo", CLIP, "token_mean"), theirs(batch, **PPO))

@@ -114,6 +114,12 @@ CASES = [
         EPSILON | correction(None, 0.0, 1.5),
     ),
     Case(
+        "policy_loss, vanilla_tis_function",
+        "decoupled_ppo",
+        {**CLIP, "weight_floor": 0.7, "weight_cap": 1.5, "bound": "truncate"},
+        EPSILON | correction(None, 0.7, 1.5),
+    ),
+    Case(
         "policy_loss, icepop_function",
         "icepop",
         {**CLIP, "low": 0.5, "high": 1.5},
@@ -131,6 +137,6 @@ def test_same_loss_and_gradient(batch: Batch, theirs: Callable[..., Outcome], ca
 
 
 def test_differs_in_a_far_ratio(batch: Batch, theirs: Callable[..., Outcome]) -> None:
-    """miles has no limit for log-ratios; ours ends at 20 nats and has no gradient beyond, as verl, SkyRL and OpenRLHF."""
+    """miles limits no log-ratio; ours ends at 20 nats and has no gradient beyond, as verl, SkyRL and OpenRLHF."""
     batch = with_far_token(batch)
     limited(ours(batch, "grpo", CLIP), theirs(batch, **EPSILON))

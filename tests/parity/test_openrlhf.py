@@ -7,10 +7,7 @@ one, the engine our behavior policy.
 from typing import Any
 
 import pytest
-import torch
 from peers import (
-    MAX_TOKENS,
-    ROWS,
     Case,
     Outcome,
     Pair,
@@ -19,11 +16,12 @@ from peers import (
     ours,
     outcome,
     peer,
+    reduction,
     same,
     with_far_token,
+    without_a_response,
 )
 
-from lagbench.harness.learn.aggregate import make_aggregate
 from lagbench.harness.types import Batch
 
 # Its models package imports models on DeepSpeed.
@@ -45,11 +43,8 @@ def theirs(batch: Batch, **options: Any) -> Outcome:
     return outcome(value, batch)
 
 
-def correction(mode: str, low: float, high: float, level: str = "token", gating: str = "ratio") -> dict[str, Any]:
-    threshold = {"is_correction_threshold": [low, high]}
-    return {
-        f"is_correction_{name}": value for name, value in (("mode", mode), ("level", level), ("gating", gating))
-    } | threshold
+def correction(mode: str, low: float, high: float) -> dict[str, Any]:
+    return {"is_correction_level": "token", "is_correction_mode": mode, "is_correction_threshold": [low, high]}
 
 
 CASES = [
@@ -67,6 +62,12 @@ CASES = [
         "decoupled_ppo",
         {**CLIP, "weight_cap": 1.5, "bound": "truncate"},
         RESPONSES | THEIR_CLIP | correction("clip", 0.0, 1.5),
+    ),
+    Case(
+        "ppo, is_correction_mode=clip",
+        "decoupled_ppo",
+        {**CLIP, "weight_floor": 0.7, "weight_cap": 1.5, "bound": "truncate"},
+        RESPONSES | THEIR_CLIP | correction("clip", 0.7, 1.5),
     ),
     Case(
         "ppo, is_correction_mode=mask",
@@ -91,10 +92,11 @@ AGGREGATES = [
 @pytest.mark.parametrize("empty", [False, True], ids=["all", "one-empty"])
 @pytest.mark.parametrize("pair", AGGREGATES, ids=label)
 def test_same_aggregate(batch: Batch, pair: Pair, empty: bool) -> None:
-    mask = batch.mask & (torch.arange(ROWS) != (0 if empty else ROWS))[:, None]  # it too counts no empty response
+    """OpenRLHF, too, counts no response without tokens."""
+    batch = without_a_response(batch) if empty else batch
     values = batch.behavior_logprobs * batch.advantages[:, None]
-    expected = losses.aggregate_loss(values, mask.double(), **pair.peer_options)
-    same(make_aggregate(pair.ours, MAX_TOKENS)(values, mask), expected)
+    expected = losses.aggregate_loss(values, batch.mask.double(), **pair.peer_options)
+    same(reduction(pair.ours, values, batch), expected)
 
 
 def test_same_limit_of_far_ratios(batch: Batch) -> None:

@@ -61,9 +61,10 @@ def test_same_loss_and_gradient(batch: Batch, case: Case) -> None:
     agree(batch, case, theirs(batch, case.theirs.partition(",")[0], **case.peer_options), **SINGLE)
 
 
+REJECTING = {**TOKENS, "behave_weight_threshold": 1.5}
 DECOUPLED_CASES = [
-    Case(DECOUPLED, "decoupled_ppo", {**CLIP, "weight_cap": 1.5, "bound": "mask"}, TOKENS, "token_mean", "kept"),
-    Case(f"{DECOUPLED}, versions", "a3po", {**CLIP, "weight_cap": 1.5}, TOKENS, "token_mean", "kept"),
+    Case(DECOUPLED, "decoupled_ppo", {**CLIP, "weight_cap": 1.5, "bound": "mask"}, REJECTING, "token_mean", "kept"),
+    Case(f"{DECOUPLED}, versions", "a3po", {**CLIP, "weight_cap": 1.5}, REJECTING, "token_mean", "kept"),
 ]
 
 
@@ -74,13 +75,13 @@ def test_same_decoupled_loss_and_gradient(batch: Batch, case: Case) -> None:
         if "versions" in case.theirs
         else {"proximal_logprobs": batch.proximal_logprobs.float()}
     )
-    agree(batch, case, theirs(batch, DECOUPLED, behave_weight_threshold=1.5, **anchor, **case.peer_options), **SINGLE)
+    agree(batch, case, theirs(batch, DECOUPLED, **anchor, **case.peer_options), **SINGLE)
 
 
 def estimate(batch: Batch, name: str, **options: Any) -> Tensor:
-    """RLinf's advantages [B, T], 0 off the mask; it has time first."""
+    """RLinf's advantages [B, T]; it has time first, and rewards [1, B]."""
     found, _ = getattr(estimators, name)(
-        rewards=batch.rewards.float(), loss_mask=batch.mask.T, group_size=GROUP_SIZE, **options
+        rewards=batch.rewards.float()[None], loss_mask=batch.mask.T, group_size=GROUP_SIZE, **options
     )
     return found.T.double()
 
@@ -98,9 +99,7 @@ def test_same_advantages(batch: Batch, pair: Pair) -> None:
 
 def test_differs_in_rejected_tokens(batch: Batch) -> None:
     """RLinf takes rejected tokens out of the mean, as verl; ours keeps them in it, as AReaL: `denominator="kept"`."""
-    _, expected = theirs(
-        batch, DECOUPLED, behave_weight_threshold=1.5, proximal_logprobs=batch.proximal_logprobs.float(), **TOKENS
-    )
+    _, expected = theirs(batch, DECOUPLED, proximal_logprobs=batch.proximal_logprobs.float(), **REJECTING)
     options = {**CLIP, "weight_cap": 1.5, "bound": "mask"}
     weight = (batch.proximal_logprobs - batch.behavior_logprobs).exp()
     share = (weight <= 1.5)[batch.mask].double().mean()
@@ -108,7 +107,15 @@ def test_differs_in_rejected_tokens(batch: Batch) -> None:
     same(ours(batch, "decoupled_ppo", options, "token_mean", "all")[1], expected * share, **SINGLE)
 
 
+def test_differs_in_the_deviation_of_reinforce_plus_plus(batch: Batch) -> None:
+    """RLinf's reinforce++ divides by the biased standard deviation of tokens, ours and verl's by the unbiased one."""
+    expected = estimate(batch, "compute_reinpp_advantages") * batch.mask
+    tokens = batch.mask.sum()
+    mine = advantage(batch, "reinforce_plus_plus") * (tokens / (tokens - 1)) ** 0.5
+    same(mine[:, None] * batch.mask, expected, **SINGLE)
+
+
 def test_differs_in_a_far_ratio(batch: Batch) -> None:
-    """RLinf has no limit for log-ratios; ours ends at 20 nats and has no gradient beyond, as verl, SkyRL and OpenRLHF."""
+    """RLinf limits no log-ratio; ours ends at 20 nats and has no gradient beyond, as verl, SkyRL and OpenRLHF."""
     batch = with_far_token(batch)
     limited(ours(batch, "grpo", CLIP), theirs(batch, PPO, **RESPONSES), **SINGLE)

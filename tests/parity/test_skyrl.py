@@ -1,8 +1,8 @@
 """Our objectives, advantages and aggregates against SkyRL's policy losses, estimators and loss reductions.
 
 SkyRL sums its losses and reduces by scaling advantages beforehand, so both are run together here. Its ratios are taken
-in float32. Its old policy is our behavior policy; where it corrects for a rollout engine, its old policy is our proximal
-one, the engine our behavior policy.
+in float32. Its old policy is our behavior policy; where it corrects for a rollout engine, its old policy is our
+proximal one, the engine our behavior policy.
 """
 
 from typing import Any
@@ -21,18 +21,20 @@ from peers import (
     advantage,
     agree,
     counted_by_peer_only,
+    in_order,
     label,
     limited,
     ours,
     outcome,
     peer,
+    reduction,
+    rewards_of_tokens,
     same,
     with_far_token,
     without_a_response,
 )
 from torch import Tensor
 
-from lagbench.harness.learn.aggregate import make_aggregate
 from lagbench.harness.types import Batch
 
 # Its backends package imports a server, skyrl.train a trainer.
@@ -129,9 +131,8 @@ def test_same_loss_and_gradient(batch: Batch, case: Case) -> None:
 def estimate(batch: Batch, name: str, **options: Any) -> Tensor:
     """SkyRL's advantages [B, T], 0 off the mask; the reward lies on a response's last token."""
     mask = batch.mask.double()
-    last = torch.nn.functional.one_hot(batch.mask.sum(1) - 1, mask.shape[1])  # [B, T]
     found, _ = ppo.AdvantageEstimatorRegistry.get(name)(
-        token_level_rewards=batch.rewards[:, None] * last,
+        token_level_rewards=rewards_of_tokens(batch),
         response_mask=mask,
         index=batch.group.numpy(),
         gamma=1.0,
@@ -144,6 +145,8 @@ ADVANTAGES = [
     Pair("grpo", "group_mean_std"),
     Pair("grpo, grpo_norm_by_std=False", "group_mean", {"grpo_norm_by_std": False}),
     Pair("rloo", "leave_one_out"),
+    Pair("reinforce++", "reinforce_plus_plus"),
+    Pair("maxrl", "maxrl"),  # it adds 1e-6 to the mean
 ]
 
 
@@ -157,6 +160,7 @@ AGGREGATES = [
     Pair("token_mean", "token_mean"),
     Pair("sequence_mean", "seq_mean_token_mean"),
     Pair("seq_mean_token_sum_norm", "fixed_length"),
+    Pair("prompt_mean", "prompt_mean"),
 ]
 
 
@@ -164,7 +168,7 @@ AGGREGATES = [
 def test_same_aggregate(batch: Batch, pair: Pair) -> None:
     expected = (scaled(batch, batch.advantages, pair.theirs) * batch.behavior_logprobs)[batch.mask].sum()
     losses = batch.advantages[:, None] * batch.behavior_logprobs
-    same(make_aggregate(pair.ours, MAX_TOKENS)(losses, batch.mask), expected)
+    same(reduction(pair.ours, losses, batch), expected)
 
 
 def test_same_limit_of_far_ratios(batch: Batch) -> None:
@@ -174,6 +178,24 @@ def test_same_limit_of_far_ratios(batch: Batch) -> None:
 
 
 # Where we differ on purpose.
+
+
+def test_differs_in_kl_cov(batch: Batch) -> None:
+    """SkyRL's reduction does not reach the penalty, which it sums over tokens; ours is reduced with the loss, as verl's."""
+    tokens = float(batch.mask.sum())
+    expected = theirs(batch, "kl_cov", **TOKENS)  # with its defaults, 0.2 and 1
+    case = Case("kl_cov", "kl_cov", {"share": 0.2, "coefficient": tokens}, {})
+    agree(batch, case, expected, **SINGLE)
+
+
+def test_differs_in_clip_cov(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SkyRL's covariance is that of advantages already reduced, so its bounds are smaller by the number of tokens."""
+    monkeypatch.setattr(ppo.torch, "randperm", torch.arange)  # both pick at random: here tokens are taken as they come
+    tokens = float(batch.mask.sum())
+    clip_cov = config.ClipCovConfig(0.1, 0.1 / tokens, 0.6 / tokens)
+    options = {"share": 0.1, "cov_low": 0.1, "cov_high": 0.6, **CLIP}
+    expected = theirs(batch, "clip_cov", clip_cov=clip_cov, **TOKENS, **THEIR_CLIP)
+    agree(in_order(batch), Case("clip_cov", "clip_cov", options, {}), expected, **SINGLE)
 
 
 def test_differs_in_a_response_without_tokens(batch: Batch) -> None:

@@ -168,6 +168,6 @@ def test_differs_in_a_response_without_tokens(batch: Batch) -> None:
 
 
 def test_differs_in_a_far_ratio(batch: Batch) -> None:
-    """ms-swift has no limit for log-ratios, as TRL; ours ends at 20 nats and has no gradient beyond, as verl."""
+    """ms-swift limits no log-ratio; ours ends at 20 nats and has no gradient beyond, as verl, SkyRL and OpenRLHF."""
     batch = with_far_token(batch)
     limited(ours(batch, "grpo", CLIP), theirs(batch, "grpo", **EPSILON))

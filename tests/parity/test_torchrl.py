@@ -1,7 +1,7 @@
 """Our objectives against TorchRL's losses for language models: GRPO, DAPO and CISPO.
 
-Its actor is replaced by the log-probabilities at hand; masks, ratios, losses and aggregation are TorchRL's. Its sampling
-policy is our behavior policy. Entropy bonus and KL terms are off.
+Its actor is replaced by the log-probabilities at hand; masks, ratios, losses and aggregation are TorchRL's. Its
+sampling policy is our behavior policy. Entropy bonus and KL terms are off.
 """
 
 from typing import Any
@@ -96,6 +96,6 @@ def test_differs_in_a_response_without_tokens(batch: Batch) -> None:
 
 
 def test_differs_in_a_far_ratio(batch: Batch) -> None:
-    """TorchRL has no limit for log-ratios; ours ends at 20 nats and has no gradient beyond, as verl, SkyRL and OpenRLHF."""
+    """TorchRL limits no log-ratio; ours ends at 20 nats and has no gradient beyond, as verl, SkyRL and OpenRLHF."""
     batch = with_far_token(batch)
     limited(ours(batch, "grpo", CLIP), theirs(batch, "GRPOLoss", **RESPONSES))

@@ -1,8 +1,9 @@
-"""Our objectives, advantages and aggregates against Trinity-RFT's policy losses, advantage functions and aggregate_loss.
+"""Our objectives, advantages and aggregates against those of Trinity-RFT.
 
 Trinity-RFT's old policy is the one that drew the data, our behavior policy.
 """
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,15 +18,19 @@ from peers import (
     Pair,
     advantage,
     agree,
+    counted_by_peer_only,
     label,
     ours,
     outcome,
     peer,
+    reduction,
+    rewards_of_tokens,
     same,
+    with_far_token,
+    without_a_response,
 )
 from torch import Tensor
 
-from lagbench.harness.learn.aggregate import make_aggregate
 from lagbench.harness.types import Batch
 
 losses = peer("trinity.algorithm.policy_loss_fn")
@@ -35,6 +40,7 @@ experience = peer("trinity.common.experience")
 
 CLIP = {"clip_low": 0.2, "clip_high": 0.3}
 THEIR_CLIP = {"clip_range_low": 0.2, "clip_range_high": 0.3}
+REC = {"epsilon_low": 0.2, "epsilon_high": 0.3}
 PPO = {**THEIR_CLIP, "clip_ratio_c": FAR}
 RESPONSES, SUMS = {"loss_agg_mode": "seq-mean-token-mean"}, {"loss_agg_mode": "seq-mean-token-sum"}
 
@@ -68,7 +74,14 @@ CASES = [
     Case("opmd", "asymre", {}, {"tau": 0.0}),
     Case("cispo", "cispo", {"clip_low": 1.0, "clip_high": 0.28}, {}),
     Case("cispo", "cispo", CLIP, THEIR_CLIP),
+    Case(
+        "cispo, enable_mask_clip",
+        "cispo",
+        {**CLIP, "outside": "removed"},
+        {**THEIR_CLIP, "enable_mask_clip": True, "mask_clip_range_low": 0.2, "mask_clip_range_high": 0.3},
+    ),
     Case("sppo", "sppo", {}, {}),
+    Case("sppo", "sppo", {"clip": 0.5}, {"epsilon": 0.5}),
     Case("importance_sampling", "is_pg", {}, {}),
     Case("topr", "topr", {"level": "token"}, SUMS),
     Case("rec", "policy_gradient", {}, {}, "token_mean"),
@@ -81,6 +94,41 @@ CASES = [
         CLIP,
         {"clip_mode": "two-side", "weight": "importance_sampling", "epsilon_low": 0.2, "epsilon_high": 0.3},
     ),
+    Case("rec", "rec", {"clip": "none"}, {}),  # Trinity-RFT's defaults
+    Case("rec, one-side", "rec", {"clip": "one_side", **CLIP}, {"clip_mode": "one-side", **REC}),
+    Case("rec, two-side", "rec", {"clip": "two_side", **CLIP}, {"clip_mode": "two-side", **REC}),
+    Case(
+        "rec, ring",
+        "rec",
+        {"clip": "ring", **CLIP, "ring_low": 0.4, "ring_high": 0.6},
+        {"clip_mode": "ring", **REC, "epsilon_low_prime": 0.4, "epsilon_high_prime": 0.6},
+    ),
+    Case(
+        "rec, one-side, importance_sampling",
+        "rec",
+        {"clip": "one_side", "weight": "ratio", **CLIP},
+        {"clip_mode": "one-side", "weight": "importance_sampling", **REC},
+    ),
+    Case(
+        "rec, gspo-one-side",
+        "rec",
+        {"clip": "sequence_one_side", "weight": "sequence", **CLIP},
+        {"clip_mode": "gspo-one-side", "weight": "gspo_importance_sampling", **REC},
+        "seq_mean_token_mean",
+    ),
+    Case(
+        "rec, advantage",
+        "rec",
+        {"clip": "none", "weight": "advantage", "temperature": 0.5},
+        {"weight": "advantage", "temp": 0.5},
+    ),
+    Case(
+        "rec, forward-kl",
+        "rec",
+        {"clip": "none", "forward_kl": 0.3},
+        {"regularizer": "forward-kl", "regularizer_coef": 0.3},
+    ),
+    Case("rec, k2", "rec", {"clip": "none", "k2": 0.3}, {"regularizer": "k2", "regularizer_coef": 0.3}),
 ]
 
 
@@ -109,8 +157,8 @@ def estimate(batch: Batch, name: str, **options: Any) -> Tensor:
 ADVANTAGES = [
     Pair("grpo", "group_mean_std"),
     Pair("grpo, std_cal_level=batch", "batch_std", {"std_cal_level": "batch"}),
-    Pair("opmd", "group_mean"),
-    Pair("opmd, logavgexp", "opmd", {"opmd_baseline": "logavgexp"}),
+    Pair("opmd", "opmd"),
+    Pair("opmd, logavgexp", "opmd:1", {"opmd_baseline": "logavgexp"}),
     Pair("opmd, logavgexp, tau=0.5", "opmd:0.5", {"opmd_baseline": "logavgexp", "tau": 0.5}),
     Pair("asymre", "asymre"),
     Pair("asymre, baseline_shift=-0.3", "asymre:-0.3", {"baseline_shift": -0.3}),
@@ -121,6 +169,29 @@ ADVANTAGES = [
 @pytest.mark.parametrize("pair", ADVANTAGES, ids=label)
 def test_same_advantages(batch: Batch, pair: Pair) -> None:
     same(advantage(batch, pair.ours), estimate(batch, pair.theirs.partition(",")[0], **pair.peer_options), **SINGLE)
+
+
+def estimate_in_trainer(batch: Batch, name: str) -> Tensor:
+    """The advantages [B, T] that Trinity-RFT computes on the whole batch."""
+    mask = batch.mask.double()
+    rows = {"token_level_rewards": rewards_of_tokens(batch), "response_mask": mask}
+    function = estimators.ADVANTAGE_FN.get(name)
+    done, _ = function(**function.default_args())(
+        SimpleNamespace(batch=rows, non_tensor_batch={"uid": batch.group.tolist()})
+    )
+    return done.batch["advantages"]
+
+
+IN_TRAINER = [
+    Pair("grpo_verl", "group_mean_std"),
+    Pair("rloo", "leave_one_out"),
+    Pair("reinforceplusplus", "reinforce_plus_plus"),
+]
+
+
+@pytest.mark.parametrize("pair", IN_TRAINER, ids=label)
+def test_same_advantages_in_the_trainer(batch: Batch, pair: Pair) -> None:
+    same(advantage(batch, pair.ours)[:, None] * batch.mask, estimate_in_trainer(batch, pair.theirs), **SINGLE)
 
 
 AGGREGATES = [
@@ -134,7 +205,7 @@ AGGREGATES = [
 def test_same_aggregate(batch: Batch, pair: Pair) -> None:
     losses = batch.behavior_logprobs * batch.advantages[:, None]
     expected = utils.aggregate_loss(losses, batch.mask.double(), pair.theirs)
-    same(make_aggregate(pair.ours, MAX_TOKENS)(losses, batch.mask), expected)
+    same(reduction(pair.ours, losses, batch), expected)
 
 
 # Where we differ on purpose.
@@ -144,11 +215,11 @@ def test_differs_in_the_length_of_dr_grpo(batch: Batch) -> None:
     """Trinity-RFT's seq-mean-token-sum-norm sums over responses; ours is a mean over them, as in the paper's code."""
     losses = batch.behavior_logprobs * batch.advantages[:, None]
     expected = utils.aggregate_loss(losses, batch.mask.double(), "seq-mean-token-sum-norm", normalizer=MAX_TOKENS)
-    same(make_aggregate("fixed_length", MAX_TOKENS)(losses, batch.mask) * ROWS, expected)
+    same(reduction("fixed_length", losses, batch) * ROWS, expected)
 
 
 def test_differs_in_sapo(batch: Batch) -> None:
-    """Trinity-RFT weighs log pi by a soft gate; the paper's gate is the loss itself, so its derivative is the weight."""
+    """Trinity-RFT weighs log pi by a soft gate; in the paper the gate is the loss, and its derivative the weight."""
     value, gradient = theirs(batch, "sapo", **RESPONSES)
     mine, weights = ours(batch, "sapo", {})
     assert (mine - value).abs() > 1e-3
@@ -166,10 +237,19 @@ def test_differs_in_topr(batch: Batch) -> None:
 
 def test_differs_in_a_response_without_tokens(batch: Batch) -> None:
     """Trinity-RFT divides by all responses; ours counts none without tokens, as verl."""
-    losses = batch.behavior_logprobs * batch.advantages[:, None]
-    mask = batch.mask & (torch.arange(ROWS) != 0)[:, None]
-    expected = utils.aggregate_loss(losses, mask.double(), "seq-mean-token-mean") * ROWS / (ROWS - 1)
-    same(make_aggregate("seq_mean_token_mean", MAX_TOKENS)(losses, mask), expected)
+    batch = without_a_response(batch)
+    counted_by_peer_only(ours(batch, "grpo", CLIP), theirs(batch, "ppo", **RESPONSES, **PPO))
+
+
+def test_differs_in_a_far_ratio(batch: Batch) -> None:
+    """Trinity-RFT limits log-ratios in ppo and importance_sampling only; ours ends at 20 nats everywhere."""
+    batch = with_far_token(batch)
+    same(ours(batch, "grpo", CLIP), theirs(batch, "ppo", **RESPONSES, **PPO))
+    same(ours(batch, "is_pg", {}), theirs(batch, "importance_sampling"))
+    _, gradient = theirs(batch, "rec", weight="importance_sampling")
+    mine = ours(batch, "rec", {"clip": "none", "weight": "ratio"})
+    same(mine[1][0, 0] * torch.e**5, gradient[0, 0])  # 25 nats against 20
+    same(mine[1][1:], gradient[1:])
 
 
 def test_differs_in_the_deviation_of_rec(batch: Batch) -> None:

@@ -154,6 +154,12 @@ CASES = [
         engine("token_truncate", clip_max=1.5),
     ),
     Case(
+        "grpo, token_truncate",
+        "decoupled_ppo",
+        {**CLIP, "weight_floor": 0.7, "weight_cap": 1.5, "bound": "truncate"},
+        engine("token_truncate", clip_min=0.7, clip_max=1.5),
+    ),
+    Case(
         "grpo, token_mask",
         "decoupled_ppo",
         {**CLIP, "weight_cap": 1.5, "bound": "mask"},
@@ -214,6 +220,6 @@ def test_differs_in_a_response_without_tokens(batch: Batch, theirs: Callable[...
 
 
 def test_differs_in_a_far_ratio(batch: Batch, theirs: Callable[..., Outcome]) -> None:
-    """TRL has no limit for log-ratios; ours ends at 20 nats and has no gradient beyond, as verl, SkyRL and OpenRLHF."""
+    """TRL limits no log-ratio; ours ends at 20 nats and has no gradient beyond, as verl, SkyRL and OpenRLHF."""
     batch = with_far_token(batch)
     limited(ours(batch, "grpo", CLIP), theirs(batch, loss_type="grpo", **EPSILON))

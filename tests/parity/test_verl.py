@@ -4,6 +4,7 @@ verl's old policy is our behavior policy (its bypass mode). Where it corrects fo
 our proximal one, the engine our behavior policy.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,16 +18,20 @@ from peers import (
     Pair,
     advantage,
     agree,
+    in_order,
     label,
+    limited,
     ours,
     outcome,
     peer,
+    reduction,
+    rewards_of_tokens,
     same,
     with_far_token,
+    without_a_response,
 )
 from torch import Tensor
 
-from lagbench.harness.learn.aggregate import make_aggregate
 from lagbench.harness.types import Batch
 
 core = peer("verl.trainer.ppo.core_algos")
@@ -37,6 +42,8 @@ algorithm = peer("verl.trainer.config")
 CLIP = {"clip_low": 0.2, "clip_high": 0.3}
 THEIR_CLIP = {"clip_ratio_low": 0.2, "clip_ratio_high": 0.3}
 NARROW, THEIR_NARROW = ({f"clip_{a}low": 0.02, f"clip_{a}high": 0.03} for a in ("", "ratio_"))
+BAND = {"rollout_rs_threshold": "0.8_1.25"}
+ICEPOP = {"loss_type": "reinforce", "rollout_is": "token", "rollout_is_threshold": "0.5_1.3"}
 BYPASS = {"loss_type": "reinforce", "rollout_is_threshold": 1.5}
 
 
@@ -84,6 +91,24 @@ CASES = [
         {**CLIP, "weight_cap": 1.5, "bound": "truncate"},
         {"mode": RESPONSES, "engine": {"rollout_is": "token", "rollout_is_threshold": 1.5}, **PPO},
     ),
+    Case(
+        "vanilla, rollout_is=token, icepop",
+        "icepop",
+        {**CLIP, "low": 0.5, "high": 1.5},
+        {"mode": RESPONSES, "engine": {"rollout_is": "token", "rollout_is_threshold": "0.5_1.5"}, **PPO},
+    ),
+    Case(
+        "dppo_tv",
+        "dppo",
+        {"low": 0.1, "high": 0.15, "cap": 1.5, "surrogate": "truncated"},
+        {"mode": TOKENS, "clip_ratio_low": 0.1, "clip_ratio_high": 0.15, "clip_ratio_c": 1.5},
+    ),
+    Case(
+        "dppo_kl",
+        "dppo",
+        {"kl": 0.05, "cap": 1.5, "divergence": "kl", "surrogate": "truncated"},
+        {"mode": TOKENS, "clip_ratio_low": 0.05, "clip_ratio_high": 0.05, "clip_ratio_c": 1.5},
+    ),
     Case("gspo", "gspo", NARROW, {"mode": RESPONSES, **THEIR_NARROW}),
     Case(
         "sapo", "sapo", {"tau_positive": 2.0, "tau_negative": 3.0}, {"mode": RESPONSES, "tau_pos": 2.0, "tau_neg": 3.0}
@@ -101,6 +126,13 @@ CASES = [
     ),
     Case("cispo", "cispo", CLIP, {"mode": TOKENS, **THEIR_CLIP}),
     Case(
+        "kl_cov",
+        "kl_cov",
+        {"share": 0.2, "coefficient": 0.3},
+        {"mode": TOKENS, "policy": {"kl_cov_ratio": 0.2, "ppo_kl_coef": 0.3}},
+    ),
+    Case("kl_cov", "kl_cov", {"coefficient": 0.1}, {"mode": TOKENS}),  # verl's configuration
+    Case(
         "bypass_mode, rollout_is=token",
         "tis",
         {"cap": 1.5},
@@ -111,6 +143,19 @@ CASES = [
         "tis",
         {"cap": 1.5, "level": "sequence"},
         {"mode": TOKENS, "policy": {"rollout_correction": BYPASS | {"rollout_is": "sequence"}}},
+    ),
+    Case(
+        "bypass_mode, rollout_is=token, icepop",
+        "rollout_is",
+        {"clip_low": 0.5, "clip_high": 0.3},
+        {"mode": TOKENS, "policy": {"rollout_correction": ICEPOP}},
+    ),
+    Case(
+        "bypass_mode, ppo_clip, seq_mean_k1",  # bounds of the inverse ratio
+        "geo_mask",
+        {**CLIP, "low": 0.8, "high": 1.25},
+        {"mode": TOKENS, **PPO, "policy": {"rollout_correction": {"rollout_rs": "seq_mean_k1", **BAND}}},
+        denominator="kept",
     ),
     Case(
         "bypass_mode, ppo_clip",
@@ -126,12 +171,21 @@ def test_same_loss_and_gradient(batch: Batch, case: Case) -> None:
     agree(batch, case, theirs(batch, case.theirs.partition(",")[0], **case.peer_options))
 
 
+def test_same_loss_and_gradient_of_clip_cov(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both pick tokens at random: here verl takes them as they come, and our numbers grow from token to token."""
+    monkeypatch.setattr(core.torch, "randperm", torch.arange)
+    batch = in_order(batch)
+    options = {"share": 0.1, "cov_low": 0.1, "cov_high": 0.6, **CLIP}
+    policy = {"clip_cov_ratio": 0.1, "clip_cov_lb": 0.1, "clip_cov_ub": 0.6}
+    case = Case("clip_cov", "clip_cov", options, {"mode": TOKENS, "policy": policy, **THEIR_CLIP})
+    agree(batch, case, theirs(batch, case.theirs, **case.peer_options))
+
+
 def estimate(batch: Batch, name: str, **options: Any) -> Tensor:
     """verl's advantages [B, T], 0 off the mask; the reward lies on a response's last token."""
     mask = batch.mask.double()
-    last = torch.nn.functional.one_hot(batch.mask.sum(1) - 1, mask.shape[1])  # [B, T]
     found, _ = core.get_adv_estimator_fn(name)(
-        token_level_rewards=batch.rewards[:, None] * last,
+        token_level_rewards=rewards_of_tokens(batch),
         response_mask=mask,
         index=batch.group.numpy(),
         config=algorithm.AlgoConfig(),
@@ -146,6 +200,9 @@ ADVANTAGES = [
     Pair("grpo, norm_adv_by_std_in_grpo=False", "group_mean", {"norm_adv_by_std_in_grpo": False}),
     Pair("rloo", "leave_one_out"),
     Pair("rloo_vectorized", "leave_one_out"),
+    Pair("opo", "opo"),
+    Pair("reinforce_plus_plus", "reinforce_plus_plus"),
+    Pair("reinforce_plus_plus_baseline", "reinforce_plus_plus_baseline"),
 ]
 
 
@@ -157,6 +214,7 @@ def test_same_advantages(batch: Batch, pair: Pair) -> None:
 
 AGGREGATES = [
     Pair("token-mean", "token_mean"),
+    Pair("token-sum", "token_sum"),
     Pair("seq-mean-token-sum", "seq_mean_token_sum"),
     Pair("seq-mean-token-mean", "seq_mean_token_mean"),
     Pair("seq-mean-token-sum-norm", "fixed_length", {"loss_scale_factor": MAX_TOKENS}),
@@ -166,10 +224,11 @@ AGGREGATES = [
 @pytest.mark.parametrize("empty", [False, True], ids=["all", "one-empty"])
 @pytest.mark.parametrize("pair", AGGREGATES, ids=label)
 def test_same_aggregate(batch: Batch, pair: Pair, empty: bool) -> None:
-    mask = batch.mask & (torch.arange(ROWS) != (0 if empty else ROWS))[:, None]  # verl too counts no empty response
+    """verl, too, counts no response without tokens."""
+    batch = without_a_response(batch) if empty else batch
     losses = batch.behavior_logprobs * batch.advantages[:, None]
-    expected = core.agg_loss(losses, mask.double(), pair.theirs, **pair.peer_options)
-    same(make_aggregate(pair.ours, MAX_TOKENS)(losses, mask), expected)
+    expected = core.agg_loss(losses, batch.mask.double(), pair.theirs, **pair.peer_options)
+    same(reduction(pair.ours, losses, batch), expected)
 
 
 # Where we differ on purpose.
@@ -185,18 +244,42 @@ def test_differs_in_gpg(batch: Batch) -> None:
     same(ours(batch, "gpg", {}), (taught * loss, taught * gradient))
 
 
-def test_differs_in_icepop(batch: Batch) -> None:
-    """verl takes rejected tokens out of the mean; ours keeps them in it, as slime. verl bounds the inverse ratio."""
+def test_differs_in_rejected_tokens(batch: Batch) -> None:
+    """verl's rollout_rs takes rejected tokens out of the mean, ours keeps them in unless `denominator="kept"`."""
     options = {**CLIP, "low": 0.5, "high": 1.25}
     engine = {
         "rollout_is": "token",
         "rollout_is_threshold": FAR,
         "rollout_rs": "token_k1",
-        "rollout_rs_threshold": "0.8_2",  # of mu / pi_prox
+        "rollout_rs_threshold": "0.8_2",  # of the inverse ratio, mu / pi_prox
     }
     expected = theirs(batch, "vanilla", mode=RESPONSES, engine=engine, **PPO)
     agree(batch, Case("vanilla, token_k1", "icepop", options, {}, denominator="kept"), expected)
     assert (ours(batch, "icepop", options)[1] - expected[1]).abs().max() > 1e-3
+
+
+def test_differs_in_a_group_of_one(batch: Batch) -> None:
+    """A response alone in its group keeps its reward in verl, in ours it is its own baseline; rloo_vectorized agrees."""
+    alone = replace(batch, group=torch.arange(ROWS))
+    for name, mine in (("grpo", "group_mean_std"), ("rloo", "leave_one_out"), ("opo", "opo")):
+        same(estimate(alone, name), batch.rewards[:, None] * batch.mask, rtol=1e-5, atol=0)
+        assert not advantage(alone, mine).any()
+    assert not estimate(alone, "rloo_vectorized").any()
+
+
+def test_differs_in_kl_cov_without_covariance(batch: Batch) -> None:
+    """verl penalizes its share of tokens whatever their covariance; ours none that lowers it."""
+    still = replace(batch, advantages=torch.zeros_like(batch.advantages))
+    assert theirs(still, "kl_cov", mode=TOKENS)[1].abs().max() > 1e-4
+    assert not ours(still, "kl_cov", {})[1].any()
+
+
+def test_differs_in_a_far_ratio(batch: Batch) -> None:
+    """verl limits no log-ratio in kl_cov, clip_cov, geo_mean and dro; ours ends at 20 nats in these, too."""
+    batch = with_far_token(batch)
+    policy = {"kl_cov_ratio": 0.2, "ppo_kl_coef": 1.0}
+    expected = theirs(batch, "kl_cov", mode=TOKENS, policy=policy)
+    limited(ours(batch, "kl_cov", {"share": 0.2}), expected)
 
 
 def test_differs_in_gspo_of_a_far_ratio(batch: Batch) -> None:

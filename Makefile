@@ -46,10 +46,20 @@ model: install  ## make the embedded model again
 docs: install  ## write the pages in docs/ again that are made from the code
 	for kind in objectives diagnostics collapse; do $(BIN)/lagbench list $$kind --markdown > docs/$$kind.md; done
 	$(BIN)/lagbench list lags --markdown > docs/schedules.md
+	$(BIN)/python tests/parity/page.py > docs/parity.md
 
-parity: install  ## compare the objectives with TRL's own losses
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[parity]'
-	$(BIN)/pytest tests/parity
+parity: .venv-parity/installed  ## compare objectives, advantages and aggregates with twelve other packages' own (docs/parity.md)
+	@failed=0; for file in tests/parity/test_*.py; do echo $$file; \
+	LAGBENCH_ALL_PEERS=1 .venv-parity/bin/pytest --quiet $$file || failed=1; done; exit $$failed
+
+# Without what they depend on: engines, CUDA and each other's old versions. The extra has what their formulas import.
+PEERS := areal liger-kernel miles-rl ms-swift openpipe-art openrlhf rlinf skyrl skyrl-gym torchrl trinity-rft verl
+
+.venv-parity/installed: pyproject.toml constraints-parity.txt
+	$(PYTHON) -m venv .venv-parity
+	.venv-parity/bin/pip install --quiet --constraint constraints-parity.txt --editable '.[parity]' pytest pytest-timeout
+	.venv-parity/bin/pip install --quiet --constraint constraints-parity.txt --no-deps $(PEERS)
+	@touch $@
 
 mutations: install  ## change single characters of the objectives and see the tests go red (15 minutes)
 	$(BIN)/python tests/mutations.py
@@ -71,4 +81,4 @@ gpu: install  ## run the GPU tests and the GPU benchmark; one line where there i
 	else echo "no GPU here: GPU tests and benchmark are skipped"; fi
 
 clean:  ## remove the environment and caches; results stay
-	rm -rf .venv .venv-vllm build *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-vllm .venv-parity build *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

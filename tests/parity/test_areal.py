@@ -23,6 +23,7 @@ from peers import (
 
 from lagbench.harness.types import Batch
 
+PACKAGE = "areal"
 # Its trainer imports controllers, workers, launchers and their configuration.
 PAST = ("areal", "areal.trainer", "areal.trainer.ppo", "areal.utils")
 WITHOUT = (

@@ -23,6 +23,7 @@ from torch.nn.functional import pad
 
 from lagbench.harness.types import Batch
 
+PACKAGE = "openpipe-art"
 loss = peer("art.loss", past=("art", "art.utils"))  # art itself imports servers and their clients
 
 CLIP, PPO = {"clip_low": 0.2, "clip_high": 0.3}, {"ppo": True, "epsilon": 0.2, "epsilon_high": 0.3}

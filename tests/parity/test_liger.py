@@ -24,6 +24,7 @@ from peers import (
 
 from lagbench.harness.types import Batch
 
+PACKAGE = "liger-kernel"
 chunked = peer("liger_kernel.chunked_loss.grpo_loss")
 
 CLIP = {"clip_low": 0.2, "clip_high": 0.3}

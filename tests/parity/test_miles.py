@@ -27,6 +27,7 @@ from torch import Tensor
 
 from lagbench.harness.types import Batch
 
+PACKAGE = "miles-rl"
 training = peer("miles.backends.training_utils.loss")
 parallel = peer("miles.backends.training_utils.parallel")
 

@@ -24,6 +24,7 @@ from peers import (
 
 from lagbench.harness.types import Batch
 
+PACKAGE = "openrlhf"
 # Its models package imports models on DeepSpeed.
 losses = peer("openrlhf.models.loss", past=("openrlhf", "openrlhf.models"), without=("deepspeed",))
 

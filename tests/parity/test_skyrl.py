@@ -37,6 +37,7 @@ from torch import Tensor
 
 from lagbench.harness.types import Batch
 
+PACKAGE = "skyrl"
 # Its backends package imports a server, skyrl.train a trainer.
 PAST = ("skyrl.backends", "skyrl.backends.skyrl_train", "skyrl.backends.skyrl_train.utils", "skyrl.train")
 ppo = peer("skyrl.backends.skyrl_train.utils.ppo_utils", past=PAST)
@@ -181,7 +182,7 @@ def test_same_limit_of_far_ratios(batch: Batch) -> None:
 
 
 def test_differs_in_kl_cov(batch: Batch) -> None:
-    """SkyRL's reduction does not reach the penalty, which it sums over tokens; ours is reduced with the loss, as verl's."""
+    """SkyRL's reduction does not reach the penalty, a sum over tokens; ours is reduced with the loss, as verl's."""
     tokens = float(batch.mask.sum())
     expected = theirs(batch, "kl_cov", **TOKENS)  # with its defaults, 0.2 and 1
     case = Case("kl_cov", "kl_cov", {"share": 0.2, "coefficient": tokens}, {})

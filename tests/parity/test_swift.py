@@ -34,6 +34,7 @@ from torch import Tensor
 from lagbench.harness.learn import advantages
 from lagbench.harness.types import Batch
 
+PACKAGE = "ms-swift"
 # Its utils import a codec for messages, its arguments a class that TRL has no longer.
 trainers = peer("swift.rlhf_trainers.grpo_trainer", without=("msgspec", "trl.experimental.ppo"))
 arguments = peer("swift.rlhf_trainers.args_mixin")

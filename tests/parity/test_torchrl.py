@@ -28,6 +28,7 @@ from torch import Tensor
 
 from lagbench.harness.types import Batch
 
+PACKAGE = "torchrl"
 llm = peer("torchrl.objectives.llm")
 tensordict = peer("tensordict")
 

@@ -33,6 +33,7 @@ from torch import Tensor
 
 from lagbench.harness.types import Batch
 
+PACKAGE = "trinity-rft"
 losses = peer("trinity.algorithm.policy_loss_fn")
 estimators = peer("trinity.algorithm.advantage_fn")
 utils = peer("trinity.algorithm.utils")

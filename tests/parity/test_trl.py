@@ -39,6 +39,7 @@ from lagbench.harness.learn import advantages
 from lagbench.harness.models import locate
 from lagbench.harness.types import Batch
 
+PACKAGE = "trl"
 trl, datasets = peer("trl"), peer("datasets")
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are using 'rollout_func'")

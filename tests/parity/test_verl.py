@@ -34,6 +34,7 @@ from torch import Tensor
 
 from lagbench.harness.types import Batch
 
+PACKAGE = "verl"
 core = peer("verl.trainer.ppo.core_algos")
 correction = peer("verl.trainer.ppo.rollout_corr_helper")
 config = peer("verl.workers.config")
@@ -259,7 +260,7 @@ def test_differs_in_rejected_tokens(batch: Batch) -> None:
 
 
 def test_differs_in_a_group_of_one(batch: Batch) -> None:
-    """A response alone in its group keeps its reward in verl, in ours it is its own baseline; rloo_vectorized agrees."""
+    """verl leaves a response alone in its group its reward; in ours, and its rloo_vectorized, it is its own baseline."""
     alone = replace(batch, group=torch.arange(ROWS))
     for name, mine in (("grpo", "group_mean_std"), ("rloo", "leave_one_out"), ("opo", "opo")):
         same(estimate(alone, name), batch.rewards[:, None] * batch.mask, rtol=1e-5, atol=0)

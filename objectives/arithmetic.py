@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 Positive = Annotated[float, Field(gt=0)]  # an option that nothing else makes sense for
+NonNegative = Annotated[float, Field(ge=0)]
 LOG_RATIO_LIMIT = 20.0  # nats; beyond it a ratio is a constant and carries no gradient, as in verl, SkyRL, OpenRLHF
 
 

@@ -41,7 +41,8 @@ def milliseconds(entry: Entry, options: dict, batch: Batch) -> float:
     aggregate = make_aggregate(entry.conventions.aggregate, WIDTH)
     started = time.perf_counter()
     loss = apply_objective(entry, batch, entry.check_options(options))
-    torch.autograd.grad(reduced(loss, batch.mask, aggregate, entry.conventions.denominator), batch.logprobs)
+    total = reduced(loss, batch.mask, batch.group, aggregate, entry.conventions.denominator)
+    torch.autograd.grad(total, batch.logprobs)
     return 1000 * (time.perf_counter() - started)
 
 

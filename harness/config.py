@@ -113,7 +113,7 @@ class Settings(BaseModel):
     prompts_per_update: PositiveInt = 32
     """Prompt groups of one update."""
     responses_per_prompt: PositiveInt = 8
-    """Responses in a group."""
+    """Responses in a group; one alone teaches nothing where the advantage's baseline comes from the group."""
     sampler: Literal["torch", "vllm"] = "torch"
     """What draws responses, in training and in evaluation: torch, the learner's own model; or vllm."""
     temperature: Annotated[float, Field(ge=COLDEST, le=HOTTEST)] = 1.0
@@ -123,10 +123,12 @@ class Settings(BaseModel):
 
     advantage: str = "group_mean_std"
     """How rewards become advantages, for all objectives: group_mean, group_mean_std, batch_std, leave_one_out,
-    asymre:SHIFT, opmd:TAU; or paper: that of each objective's own."""
+    asymre:SHIFT, opmd (the group's mean) or opmd:TAU (its soft maximum), opo, reinforce_plus_plus,
+    reinforce_plus_plus_baseline, maxrl; or paper: that of each objective's own. With a baseline from the group, a
+    response that is alone in its group has 0 (verl keeps its reward)."""
     aggregate: str = "seq_mean_token_mean"
     """How token losses become one, for all objectives: token_mean, seq_mean_token_mean, seq_mean_token_sum,
-    fixed_length (over max_tokens); or paper."""
+    fixed_length (over max_tokens), prompt_mean (of the token mean of each group), token_sum; or paper."""
     denominator: Literal["all", "kept", "paper"] = "all"
     """Tokens that the aggregate counts where an objective rejects some: all, or those that are kept; or paper."""
 

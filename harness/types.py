@@ -119,7 +119,8 @@ class Batch:
     """What an objective may ask for, by naming the field as an argument. Entries off the mask are meaningless.
 
     Only `logprobs` carries a gradient. `proximal_logprobs` are those of the policy at the start of the update; with
-    one optimizer step per batch they equal `logprobs` in value.
+    one optimizer step per batch they equal `logprobs` in value. They and `behavior_logprobs` may be -inf: that policy
+    gave the token no probability.
     """
 
     logprobs: Tensor  # [B, T]

@@ -7,14 +7,14 @@ gradient weight: the coefficient of A grad log pi in the sum of all tokens that 
 
 import inspect
 from functools import partial
-from math import exp, log, nan, sqrt
+from math import exp, inf, log, nan, sqrt
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from lagbench import Loss
+from lagbench import InputError, Loss
 from lagbench.harness.registry import OBJECTIVES
 from lagbench.harness.types import InputError
 
@@ -359,6 +359,25 @@ def test_decoupled_ppo_truncate() -> None:
     )
 
 
+def test_decoupled_ppo_floor() -> None:
+    # 0.5 becomes 0.7: 3 * 0.7 * (0.81, 0.8); 5.1 becomes 5; at a weight of 1 a floor of 1 changes nothing
+    check(
+        "decoupled_ppo",
+        {"bound": "truncate", "weight_floor": 0.7},
+        **DECOUPLED,
+        tokens=[[-4.76, -4.8, -4.9], [1.701, 1.68, 22.5], [-3.3, _, _]],
+        weight=[[2.38, 0, 2.45], [0.567, 0, 7.5], [3.3, _, _]],
+        metrics={"bound_fraction": 3 / 7},
+    )
+    at = {"step": [[1.1, _]], "ratios": [[1.0, _]], "advantages": [2.0], "tokens": [[-2.2, _]], "weight": [[1.1, _]]}
+    check("decoupled_ppo", {"bound": "truncate", "weight_floor": 1.0}, **at, metrics={"bound_fraction": 0})
+
+
+def test_decoupled_ppo_has_no_floor_under_a_mask() -> None:
+    with pytest.raises(InputError, match=r"weight_floor=0\.5 needs bound=truncate; a mask with two bounds is icepop"):
+        loss_of("decoupled_ppo", {"weight_floor": 0.5}, **fields_of([1.0], step=[[1.0]], ratios=[[1.0]]))
+
+
 def test_decoupled_ppo_at_the_cap() -> None:
     inputs = {"step": [[1.1, _]], "ratios": [[1.0, _]], "advantages": [2.0], "tokens": [[-2.2, _]]}
     options, kept = {"weight_cap": 1.0}, [[1, 1]]
@@ -398,6 +417,21 @@ def test_a3po() -> None:
     )
 
 
+def test_a3po_of_a_token_that_mu_would_not_give() -> None:
+    # lag 0 and 1: the anchor is mu, r = e^20 is constant: -2 * 1.2 and 3 e^20; later ones have a weight of e^20
+    check(
+        "a3po",
+        logprobs=[[-1.0, -1.0, -1.0], [-1.0, -1.0, _]],
+        behavior_logprobs=[[-inf, -inf, -inf], [-inf, -inf, _]],
+        lag=[[0, 1, 2], [1, 8, 0]],
+        advantages=[2.0, -3.0],
+        tokens=[[-2.4, -2.4, _], [3 * exp(20), _, _]],
+        weight=[[0, 0, 0], [0, 0, _]],
+        kept=[[1, 1, 0], [1, 0, 1]],
+        metrics={"bound_fraction": 2 / 5},
+    )
+
+
 def test_a3po_at_the_cap() -> None:
     inputs = {"ratios": [[1.1, _]], "lag": [[1, 1]], "advantages": [2.0], "tokens": [[-2.2, _]]}  # w is 1
     check("a3po", {"weight_cap": 1.0}, **inputs, weight=[[1.1, _]], kept=[[1, 1]], metrics={"bound_fraction": 0})
@@ -423,14 +457,14 @@ def test_log_ratio_limit() -> None:
 
 
 def test_product_ratio_limit() -> None:
-    # 15 + 15 is limited to 20; 25 - 10 is limited token by token first, to 20 - 10 = 10; and -15 - 15 to -20
+    # 15 + 15 is limited to 20 and -15 - 15 to -20, the sums and not their tokens: 25 - 10 stays 15
     check(
         "tis",
         {"level": "sequence", "cap": 1e12},
         log_ratios=[[15.0, 15.0], [25.0, -10.0], [-15.0, -15.0]],
         advantages=[1.0, -1.0, exp(20)],
-        tokens=[2 * [2 * exp(20)], 2 * [-2 * exp(10)], [2, 2]],
-        weight=[2 * [exp(20)], 2 * [exp(10)], 2 * [exp(-20)]],
+        tokens=[2 * [2 * exp(20)], 2 * [-2 * exp(15)], [2, 2]],
+        weight=[2 * [exp(20)], 2 * [exp(15)], 2 * [exp(-20)]],
         metrics={"bound_fraction": 0},
     )
 
@@ -582,6 +616,27 @@ def test_vcpo(options: dict[str, Any], scale: float) -> None:
     check("vcpo", options, **VCPO, metrics={"ess": ESS, "step_scale": scale}, step_scale=scale)
 
 
+def ess_of(log_ratios: Rows) -> float:
+    fields = fields_of(len(log_ratios) * [1.0], log_ratios=log_ratios)
+    return loss_of("vcpo", **fields).metrics["ess"]
+
+
+def test_vcpo_of_long_responses() -> None:
+    # over the largest weight: 1, e^-3, e^-4 and e^-25, whatever the largest is
+    share = (1 + exp(-3) + exp(-4) + exp(-25)) ** 2 / (4 * (1 + exp(-6) + exp(-8) + exp(-50)))  # 0.284
+    assert ess_of([[25.0], [22.0], [21.0], [0.0]]) == pytest.approx(share)
+    assert ess_of([[-975.0], [-978.0], [-979.0], [-1000.0]]) == pytest.approx(share)
+    # 60 tokens that drift by 0.4, 0.5, 0.6 and 1 nats: -24, -30, -36 and -60
+    share = (1 + exp(-6) + exp(-12) + exp(-36)) ** 2 / (4 * (1 + exp(-12) + exp(-24) + exp(-72)))  # 0.251
+    assert ess_of([60 * [-drift] for drift in (0.4, 0.5, 0.6, 1.0)]) == pytest.approx(share)
+
+
+def test_vcpo_of_responses_that_mu_would_not_give() -> None:
+    # two of four whose weight is beyond all bounds are the sample
+    assert ess_of([[inf, -1.0], [inf, 2.0], [0.0, _], [5.0, _]]) == 0.5
+    assert ess_of([[inf], [inf]]) == 1
+
+
 def test_vcpo_of_no_response() -> None:
     none = {"ratios": [[_, _]], "advantages": [1.0], "tokens": [[_, _]], "weight": [[_, _]]}
     check("vcpo", **none, metrics={"ess": 0, "step_scale": 0}, step_scale=0)
@@ -605,10 +660,11 @@ def test_vespo_limits() -> None:
     phi = 1e-16 * exp(3 * (1 - 1e-8))
     inputs = {"log_ratios": [[-9.0, -10.0]], "advantages": [1e16]}
     check("vespo", **inputs, tokens=[2 * [2e16 * phi]], weight=[2 * [phi]], metrics={"phi": phi})
-    # 15 + 12 is lowered to 20; with power 1 and shape 0 phi is W
-    inputs = {"log_ratios": [[15.0, 12.0]], "advantages": [2.0]}
-    options, w = {"power_positive": 1.0, "shape_positive": 0.0}, exp(20)
-    check("vespo", options, **inputs, tokens=[[4 * w, 4 * w]], weight=[[w, w]], metrics={"phi": w})
+    # 15 + 12 is lowered to 20, 25 - 22 stays 3; with power 1 and shape 0 phi is W
+    options = {"power_positive": 1.0, "shape_positive": 0.0}
+    for log_ratios, w in (([[15.0, 12.0]], exp(20)), ([[25.0, -22.0]], exp(3))):
+        inputs = {"log_ratios": log_ratios, "advantages": [2.0]}
+        check("vespo", options, **inputs, tokens=[[4 * w, 4 * w]], weight=[[w, w]], metrics={"phi": w})
 
 
 # Other token forms
@@ -701,6 +757,25 @@ def test_dppo_bounds() -> None:
     check("dppo", {"low": 0.15, "high": 0.25}, **DPPO, tokens=tokens, weight=weight)
 
 
+def test_dppo_truncated() -> None:
+    # mu = 1/2: weights on log pi as above, 1.602 cut to 1.5; tokens are -w A log pi
+    pi = [[0.699, 0.701, 0.2], [0.301, 0.299, 0.801], [0.9, _, _]]
+    inputs = dppo_inputs(pi=pi, mu=[[0.5, 0.5, 0.5], [0.5, 0.5, 0.5], [0.5, _, _]], advantages=[0.5, -0.5, 0.0])
+    weight = [[1.398, 0, 0.4], [0.602, 0, 1.5], [0, _, _]]
+    tokens = [
+        [-0.5 * 1.398 * log(0.699), 0, -0.5 * 0.4 * log(0.2)],
+        [0.5 * 0.602 * log(0.301), 0, 0.5 * 1.5 * log(0.801)],
+        [0, _, _],
+    ]
+    check("dppo", {"surrogate": "truncated", "cap": 1.5}, **inputs, tokens=tokens, weight=weight)
+    # up to the cap of 20 the gradient is that of the ratio; 25 is cut
+    weight = [[1.398, 0, 0.4], [0.602, 0, 1.602], [0, _, _]]
+    tokens[1][2] = 0.5 * 1.602 * log(0.801)
+    check("dppo", {"surrogate": "truncated"}, **inputs, tokens=tokens, weight=weight)
+    far = dppo_inputs(pi=[[0.1]], mu=[[0.004]], advantages=[2.0])
+    check("dppo", {"surrogate": "truncated"}, **far, tokens=[[-40 * log(0.1)]], weight=[[20]])
+
+
 def test_dppo_log_ratio_penalty() -> None:
     # 0.1 d^2 on all tokens, removed ones and A = 0 included; its gradient is 0.2 d. That of -r A is -r A itself.
     d = double(logs([[1.398, 1.402, 0.4], [0.602, 0.598, 1.6], [1.8, _, _]]))
@@ -723,6 +798,12 @@ def test_dppo_kl() -> None:
         tokens=[[-0.654, 0, -0.3], [0.346, 0, 0.8], [0, _, _]],
         weight=[[1.308, 0, 0.6], [0.692, 0, 1.6], [0, _, _]],
     )
+
+
+def test_dppo_kl_of_a_token_that_has_become_rare() -> None:
+    # mu = 0.0022 and d = -25: mu (25 + log(1 - mu)) - ... = 0.0022 * 25 - 0.0022 + ... = 0.0528 > 0.05
+    fields = {"logprobs": [[log(0.0022) - 25]], "log_ratios": [[-25.0]], "advantages": [-3.0]}
+    check("dppo", {"divergence": "kl"}, **fields, tokens=[[0]], weight=[[0]])
 
 
 def test_dppo_kl_of_a_certain_token() -> None:
@@ -906,23 +987,71 @@ def test_m2po_exactly_within() -> None:
     check("m2po", {"budget": 0.0625}, **inputs, tokens=tokens, weight=[[exp(0.25), 0]], metrics=metrics)
 
 
+def test_m2po_paper() -> None:
+    # H as in test_m2po: the means of its smallest squares are 0.01, 0.02995 and 0.0367; with 0.25 0.09, so that goes
+    r = [exp(0.1), exp(sqrt(0.0499)), exp(sqrt(0.0502))]
+    check(
+        "m2po",
+        {"variant": "paper"},
+        step=3 * [[1.0, 1.0, 1.0]] + [[1.0, _, _]],
+        log_ratios=[[log(x) for x in r], [-0.5, 1.0, 0.0], [-1.0, 0.0, _], [3.0, _, _]],
+        advantages=[2.0, -3.0, 2.0, 0.0],
+        tokens=[[-2 * x for x in r], [_, 3 * exp(1), 3], [-2 / exp(1), -2, _], [0, _, _]],
+        weight=[r, [0, exp(1), 1], [exp(-1), 1, _], [0, _, _]],
+        kept=[[1, 1, 1], [0, 1, 1], [1, 1, 1], [1, 1, 1]],
+    )
+
+
+def paper_kept(log_ratios: list[float], **options: float) -> list[bool]:
+    fields = fields_of([2.0], step=[[1.0] * len(log_ratios)], log_ratios=[log_ratios])
+    return loss_of("m2po", {"variant": "paper"} | options, **fields).kept[0].tolist()
+
+
+def test_m2po_paper_budget() -> None:
+    assert paper_kept([0.19, 0.0, -9.0]) == [True, True, True]  # 0.0361; the others are not in H
+    assert paper_kept([0.21, 0.3, 0.0]) == [False, False, True]  # not even the smallest is within: all of H goes
+    assert paper_kept([0.25, 0.5], budget=0.15625) == [True, True]  # a mean of exactly the budget is within
+    assert paper_kept([0.25, 0.5], budget=0.156) == [True, False]
+    assert paper_kept([0.0625, 0.25, 0.25], budget=0.04) == [True, False, False]  # equal ones go together
+    # 99 999 tokens of almost 0 and one of 70: the mean is 0.049; limited to 20 nats it would be 0.004
+    assert paper_kept(99_999 * [1e-9] + [70.0])[-2:] == [True, False]
+
+
 def test_m2po_areal() -> None:
     # (log proximal - log mu)^2 = 0.0399, 0.0400, 0.0402, 0.09, 0.0001: the smallest four have the mean
-    # 0.12020 / 4 = 0.03005, all five 0.0420 > 0.04, so 0.09 goes, whatever its advantage; then PPO's clip of 0.2
+    # 0.12020 / 4 = 0.03005, all five 0.0420 > 0.04, so 0.09 goes, whatever its advantage. Then rho times PPO's clip
+    # without width: r is cut to 1 in the direction of the advantage
     root = [sqrt(x) for x in (0.0399, 0.04, 0.0402)]
+    rho = [exp(root[0]), exp(-root[1]), exp(root[2])]
     check(
         "m2po",
         {"variant": "areal"},
         step=[[1.19, 1.21, 0.5], [0.79, 0.81, _]],
         log_ratios=[[root[0], -root[1], root[2]], [0.3, 0.01, _]],
         advantages=[2.0, -3.0],
-        tokens=[[-2.38, -2.4, -1.0], [_, 2.43, _]],
-        weight=[[1.19, 0, 0.5], [0, 0.81, _]],
+        tokens=[[-2 * rho[0], -2 * rho[1], -rho[2]], [_, 3 * exp(0.01), _]],
+        weight=[[0, 0, 0.5 * rho[2]], [0, 0, _]],
         kept=[[1, 1, 1], [0, 1, 1]],
     )
     inputs = {"step": [[0.79, 1.5]], "log_ratios": [[0.1, 0.01]], "advantages": [-3.0]}
-    tokens, weight = [[2.4, 4.5]], [[0, 1.5]]
+    tokens, weight = [[3 * exp(0.1), 4.5 * exp(0.01)]], [[0, 1.5 * exp(0.01)]]
     check("m2po", {"variant": "areal"}, **inputs, tokens=tokens, weight=weight, kept=[[1, 1]])
+
+
+def test_m2po_areal_of_one_step_per_batch() -> None:
+    # pi = prox = 0.55, mu = 0.5: r is exactly 1, where the clip without width leaves value and gradient: 1.1 A
+    inputs = {"logprobs": [[log(0.55)], [log(0.55)]], "step": [[1.0], [1.0]], "ratios": [[1.1], [1.1]]}
+    tokens, weight = [[-1.1], [2.2]], [[1.1], [1.1]]
+    check("m2po", {"variant": "areal"}, **inputs, advantages=[1.0, -2.0], tokens=tokens, weight=weight,
+          kept=[[1], [1]])  # fmt: skip
+
+
+def test_m2po_areal_cap() -> None:
+    # 5.01 is above the cap of 5: no loss, but it counts
+    inputs = {"step": [[1.0, 1.0]], "ratios": [[4.99, 5.01]], "advantages": [2.0], "tokens": [[-9.98, 0]]}
+    check("m2po", {"variant": "areal", "budget": 10.0}, **inputs, weight=[[4.99, 0]], kept=[[1, 1]])
+    at = {"step": [[1.0]], "ratios": [[1.0]], "advantages": [2.0]}
+    check("m2po", {"variant": "areal"}, **at, tokens=[[-2]], weight=[[1]], kept=[[1]])
 
 
 def areal_kept(log_ratios: list[float], **options: float) -> list[list[bool]]:
@@ -937,7 +1066,7 @@ def test_m2po_areal_budget() -> None:
     assert areal_kept([0.25, 0.5], budget=0.15625) == [[True, False]]  # a mean of exactly the budget is not below it
 
 
-@pytest.mark.parametrize("options", [{}, {"variant": "areal"}])
+@pytest.mark.parametrize("options", [{}, {"variant": "areal"}, {"variant": "paper"}])
 def test_m2po_of_no_token(options: dict[str, Any]) -> None:
     loss = loss_of("m2po", options, **fields_of([2.0], step=[[_, _]], log_ratios=[[_, _]]))
     assert loss.metrics == ({} if options else {"threshold": 20})

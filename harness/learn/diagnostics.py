@@ -1,8 +1,9 @@
 """The same measurements of every update, whatever the objective reads: the harness may look where it may not.
 
 Means are over the tokens of the batch unless a line says otherwise. mu is the behavior policy, pi the current one
-before the update, d = log pi - log mu of a token limited to +-20, w = exp(d); D is the sum of d over a response,
-limited to +-20, and W = exp(D). A measurement over an empty side is 0.
+before the update, d = log pi - log mu of a token limited to +-20, w = exp(d); D is the sum of log pi - log mu over a
+response, limited to +-20, and W = exp(D). Effective sample sizes depend on the ratios of weights only and have no
+limit. A measurement over an empty side is 0.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from .aggregate import response_means
 from .policy import Step
 
 LOG_RATIO_LIMIT = 20.0  # nats
+LOWEST = -1e30  # nats, in the place of -inf
 
 DIAGNOSTICS = {
     "loss": "what was minimized: token losses after the aggregate",
@@ -130,10 +132,11 @@ def weight_by_sign(gradient: Tensor, advantages: Tensor, mask: Tensor) -> dict[s
 
 def distance_from_behavior(logprobs: Tensor, behavior_logprobs: Tensor, mask: Tensor) -> dict[str, float]:
     """Ratio quantiles, divergences and effective sample sizes of the current policy on the behavior policy's tokens."""
-    d = (logprobs - behavior_logprobs).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).double()  # [B, T]
-    whole = d.where(mask, 0.0).sum(1)[mask.any(1)].clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)  # [responses], D
-    d = d[mask]  # [tokens]
-    w, whole_w = d.exp(), whole.exp()
+    distance = logprobs.double().clamp(min=LOWEST) - behavior_logprobs.double().clamp(min=LOWEST)  # [B, T]
+    whole = distance.where(mask, 0.0).sum(1)[mask.any(1)]  # [responses]
+    distance = distance[mask]  # [tokens]
+    d = distance.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)  # [tokens]
+    w, whole_w = d.exp(), whole.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
     p01, p50, p99 = torch.quantile(w, w.new_tensor([0.01, 0.5, 0.99])).tolist()
     return {
         "ratio_p01": p01,
@@ -144,14 +147,15 @@ def distance_from_behavior(logprobs: Tensor, behavior_logprobs: Tensor, mask: Te
         "kl_k3": float((w - 1 - d).mean()),
         "chi2_token": float(w.square().mean()) - 1,
         "chi2_sequence": float(whole_w.square().mean()) - 1,
-        "ess_token": effective_share(w),
-        "ess_sequence": effective_share(whole_w),
+        "ess_token": effective_share(distance),
+        "ess_sequence": effective_share(whole),
     }
 
 
-def effective_share(weights: Tensor) -> float:
-    """(sum w)^2 / (n sum w^2) of positive weights [n]: 1 where all are equal, 1/n where one is everything."""
-    return float(weights.sum().square() / (len(weights) * weights.square().sum()))
+def effective_share(log_weights: Tensor) -> float:
+    """(sum w)^2 / (n sum w^2) of weights given by their logarithms [n]: 1 where all are equal, 1/n where one is all."""
+    w = (log_weights - log_weights.max()).exp()  # [n], over the largest
+    return float(w.sum().square() / (len(w) * w.square().sum()))
 
 
 def _share(verdicts: Sequence[Verdict], method: str) -> float:

@@ -33,6 +33,7 @@ def made_up_batch() -> Batch:
         mask=torch.arange(WIDTH) < torch.randint(1, WIDTH + 1, (ROWS, 1)),
         group=torch.arange(ROWS) // GROUP_SIZE,
         lag=torch.randint(0, 64, (ROWS, WIDTH), dtype=torch.int32),
+        uniform=torch.rand(ROWS, WIDTH, dtype=torch.float64),
     )
 
 
@@ -41,7 +42,8 @@ def milliseconds(entry: Entry, options: dict, batch: Batch) -> float:
     aggregate = make_aggregate(entry.conventions.aggregate, WIDTH)
     started = time.perf_counter()
     loss = apply_objective(entry, batch, entry.check_options(options))
-    torch.autograd.grad(reduced(loss, batch.mask, aggregate, entry.conventions.denominator), batch.logprobs)
+    total = reduced(loss, batch.mask, batch.group, aggregate, entry.conventions.denominator)
+    torch.autograd.grad(total, batch.logprobs)
     return 1000 * (time.perf_counter() - started)
 
 

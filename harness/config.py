@@ -43,6 +43,7 @@ MOST_SAMPLES = 1000  # of a problem; maj@k of more would leave the range of floa
 JUDGMENT = {"collapse", "baseline", "search", "executor", "address"}
 LATER: dict[str, Any] = {  # keys that came after the first results folders, with what these were made with
     "validation": 0,
+    "train_problems": 0,
     "sampler": "torch",
     "microbatch_tokens": 0,
     "group_packing": False,
@@ -100,6 +101,8 @@ class Settings(BaseModel):
     """Problems and how their answers are found; `lagbench list tasks`."""
     data: str | None = None
     """Where the task's data is, for tasks that read some: a local folder or a hub id."""
+    train_problems: NonNegativeInt = 0
+    """Train on so many of the task's problems, chosen at random once, the same for all cells; 0: on all of them."""
     model: str = "tiny"
     """`tiny` (embedded), a Hugging Face folder, or a hub id."""
     prompt: Annotated[str, AfterValidator(lambda name: prompt_form(name).name)] = "plain@1"
@@ -110,7 +113,7 @@ class Settings(BaseModel):
     prompts_per_update: PositiveInt = 32
     """Prompt groups of one update."""
     responses_per_prompt: PositiveInt = 8
-    """Responses in a group."""
+    """Responses in a group; one alone teaches nothing where the advantage's baseline comes from the group."""
     sampler: Literal["torch", "vllm"] = "torch"
     """What draws responses, in training and in evaluation: torch, the learner's own model; or vllm."""
     temperature: Annotated[float, Field(ge=COLDEST, le=HOTTEST)] = 1.0
@@ -120,10 +123,12 @@ class Settings(BaseModel):
 
     advantage: str = "group_mean_std"
     """How rewards become advantages, for all objectives: group_mean, group_mean_std, batch_std, leave_one_out,
-    asymre:SHIFT, opmd:TAU; or paper: that of each objective's own."""
+    asymre:SHIFT, opmd (the group's mean) or opmd:TAU (its soft maximum), opo, reinforce_plus_plus,
+    reinforce_plus_plus_baseline, maxrl; or paper: that of each objective's own. With a baseline from the group, a
+    response that is alone in its group has 0 (verl keeps its reward)."""
     aggregate: str = "seq_mean_token_mean"
     """How token losses become one, for all objectives: token_mean, seq_mean_token_mean, seq_mean_token_sum,
-    fixed_length (over max_tokens); or paper."""
+    fixed_length (over max_tokens), prompt_mean (of the token mean of each group), token_sum; or paper."""
     denominator: Literal["all", "kept", "paper"] = "all"
     """Tokens that the aggregate counts where an objective rejects some: all, or those that are kept; or paper."""
 

@@ -119,8 +119,9 @@ class Batch:
     """What an objective may ask for, by naming the field as an argument. Entries off the mask are meaningless.
 
     Only `logprobs` carries a gradient. `proximal_logprobs` are those of the policy at the start of the update; with
-    one optimizer step per batch they equal `logprobs` in value. `uniform` is for an objective that picks tokens at
-    random: the run's own noise, the same whenever the update is repeated; None where the objective does not read it.
+    one optimizer step per batch they equal `logprobs` in value. They and `behavior_logprobs` may be -inf: that policy
+    gave the token no probability. `uniform` is for an objective that picks tokens at random: the run's own noise, the
+    same whenever the update is repeated; None where the objective does not read it.
     """
 
     logprobs: Tensor  # [B, T]
@@ -167,7 +168,9 @@ class Conventions:
     `advantage` and `aggregate` name shared estimators and aggregates; `denominator` says which tokens the aggregate
     counts after a rejection. `on_policy_weight` states the coefficient of A grad log pi of every token ([B], [B, T] or
     a number) where all policies are equal: a function whose arguments name `Batch` fields and options; None means 1.
-    `regularized` says that there is a gradient without advantages once the policies differ.
+    `regularized` says that there is a gradient without advantages once the policies differ. `balanced` says that under
+    these conventions the loss is zero whatever the policy, positive and negative side canceling each other
+    (arXiv 2606.03070, theorem 2); a report tells where a suite's own conventions undo that.
     """
 
     advantage: str = "group_mean_std"
@@ -175,6 +178,7 @@ class Conventions:
     denominator: Literal["all", "kept"] = "all"
     on_policy_weight: Callable[..., Any] | None = None
     regularized: bool = False
+    balanced: bool = False
 
     def __post_init__(self) -> None:
         if self.denominator not in ("all", "kept"):

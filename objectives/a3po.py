@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import Positive, clipped_surrogate, fraction, ratio
+from .arithmetic import LOWEST, Positive, clipped_surrogate, fraction, ratio
 
 
 @objective
@@ -34,9 +34,10 @@ def a3po(
 ) -> Loss:
     """Decoupled PPO with a proximal policy interpolated between behavior and current one by the token's lag."""
     share = 1 - 1 / lag.clamp(min=1).to(logprobs.dtype)  # [B, T], of the current policy
-    proximal = behavior_logprobs + share * (logprobs.detach() - behavior_logprobs)  # [B, T]
+    behavior = behavior_logprobs.clamp(min=LOWEST)  # [B, T]; -inf has no interpolation
+    proximal = behavior + share * (logprobs.detach() - behavior)  # [B, T]
     r = ratio(logprobs, proximal, mask)  # [B, T]
-    weight = ratio(proximal, behavior_logprobs, mask)  # [B, T]
+    weight = ratio(proximal, behavior, mask)  # [B, T]
     over = weight > weight_cap  # [B, T]
     loss = -weight.clamp(max=weight_cap) * clipped_surrogate(r, advantages, clip_low, clip_high)  # [B, T]
     return Loss(loss, {"bound_fraction": fraction(over, mask)}, kept=~over)

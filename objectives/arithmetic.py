@@ -7,13 +7,20 @@ from pydantic import Field
 from torch import Tensor
 
 Positive = Annotated[float, Field(gt=0)]  # an option that nothing else makes sense for
+NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 LOG_RATIO_LIMIT = 20.0  # nats; beyond it a ratio is a constant and carries no gradient, as in verl, SkyRL, OpenRLHF
+LOWEST = -1e30  # nats, in the place of -inf, so that every difference is finite
+
+
+def difference(logprobs: Tensor, base_logprobs: Tensor, mask: Tensor) -> Tensor:
+    """Log-ratio logprobs - base_logprobs [B, T] without a limit, but finite; 0 off the mask and where both are -inf."""
+    return (logprobs.clamp(min=LOWEST) - base_logprobs.clamp(min=LOWEST)).masked_fill(~mask, 0.0)
 
 
 def log_ratio(logprobs: Tensor, base_logprobs: Tensor, mask: Tensor) -> Tensor:
     """Log-ratio logprobs - base_logprobs [B, T], limited to +-20 nats; 0 off the mask."""
-    return (logprobs - base_logprobs).masked_fill(~mask, 0.0).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+    return difference(logprobs, base_logprobs, mask).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
 
 
 def ratio(logprobs: Tensor, base_logprobs: Tensor, mask: Tensor) -> Tensor:
@@ -21,10 +28,26 @@ def ratio(logprobs: Tensor, base_logprobs: Tensor, mask: Tensor) -> Tensor:
     return log_ratio(logprobs, base_logprobs, mask).exp()
 
 
+def log_product(logprobs: Tensor, base_logprobs: Tensor, mask: Tensor) -> Tensor:
+    """Log-ratio of whole responses [B], the sum of their tokens' without a limit; float64."""
+    return difference(logprobs, base_logprobs, mask).double().sum(1)
+
+
 def product_ratio(logprobs: Tensor, base_logprobs: Tensor, mask: Tensor) -> Tensor:
     """Probability ratio of whole responses [B], its logarithm limited to +-20 nats."""
-    whole = log_ratio(logprobs, base_logprobs, mask).sum(1)  # [B]
-    return whole.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
+    whole = log_product(logprobs, base_logprobs, mask)  # [B]
+    return whole.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp().to(logprobs.dtype)
+
+
+def effective_share(log_weights: Tensor) -> float:
+    """(sum w)^2 / (n sum w^2) of weights given by their logarithms [n]; 0 for none.
+
+    Only their ratios matter, so it is computed over the largest weight and needs no limit.
+    """
+    if len(log_weights) == 0:
+        return 0.0
+    w = (log_weights - log_weights.max()).exp()  # [n]
+    return float(w.sum() ** 2 / (len(w) * (w**2).sum()))
 
 
 def geometric_ratio(logprobs: Tensor, base_logprobs: Tensor, mask: Tensor) -> Tensor:
@@ -49,12 +72,12 @@ def fraction(flags: Tensor, mask: Tensor) -> float:
 def covariance(logprobs: Tensor, advantages: Tensor, mask: Tensor) -> Tensor:
     """What each token adds to the covariance of advantage and log-probability over the batch: [B, T], detached.
 
-    (A - mean A)(log pi - mean log pi), both means over the tokens on the mask; 0 off it (arXiv 2505.22617).
+    (A - mean A)(log pi - mean log pi), both means over the tokens on the mask; anything off it (arXiv 2505.22617).
     """
     count = mask.sum().clamp(min=1)
     logs = logprobs.detach().masked_fill(~mask, 0.0)  # [B, T]
     weights = advantages[:, None].expand(mask.shape).masked_fill(~mask, 0.0)  # [B, T]
-    return ((weights - weights.sum() / count) * (logs - logs.sum() / count)).masked_fill(~mask, 0.0)
+    return (weights - weights.sum() / count) * (logs - logs.sum() / count)
 
 
 def sequence_mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -4,8 +4,8 @@
     summed over tokens and divided by the same length for all responses
 
 The method is its advantage (`group_mean`) and its aggregate (`fixed_length`, over the suite's max_tokens); under a
-suite that fixes both this is `grpo`. verl and ROLL divide by the padded length of the batch, which varies, and not by
-the number of responses.
+suite that fixes both this is `grpo`. verl (unless its `loss_scale_factor` is set) and ROLL divide by the padded length
+of the batch, which varies; ROLL and older versions of verl do not divide by the number of responses.
 
 Source: arXiv 2503.20783
 """

@@ -17,15 +17,13 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import LOG_RATIO_LIMIT, clipped_surrogate, of_group, sequence_mean, spread
-
-LOWEST = -1e30  # nats, of a response without tokens
+from .arithmetic import LOG_RATIO_LIMIT, LOWEST, clipped_surrogate, of_group, sequence_mean, spread
 
 
 def group_weight(logprobs: Tensor, behavior_logprobs: Tensor, mask: Tensor, group: Tensor) -> Tensor:
     """w_i [B]."""
-    # an empty response counts for nothing
-    log_q = sequence_mean(behavior_logprobs, mask).masked_fill(~mask.any(1), LOWEST)  # [B]
+    # a response that is empty or that mu would never give counts for nothing
+    log_q = sequence_mean(behavior_logprobs, mask).masked_fill(~mask.any(1), LOWEST).clamp(min=LOWEST)  # [B]
     top = of_group(log_q, group, "amax")  # [B], so that no sum underflows
     q = (log_q - top).exp()  # [B], over the group's largest
     log_expected = top + (of_group(q**2, group, "sum") / of_group(q, group, "sum")).log()  # [B]

@@ -5,8 +5,9 @@
 
 The gradient weight is rho r inside the bounds, where it is not clipped. Made for the mismatch between a sampling and a
 training engine, it treats lag the same way. With one optimizer step per batch r is 1 in value. Bounds 0.5 and 5 as in
-NeMo-RL, slime and OpenRLHF. Masked rather than truncated importance sampling (MIS) at token level; the tokens that are
-rejected stay in the denominator, as in slime (verl takes them out: `denominator="kept"`).
+NeMo-RL, slime, OpenRLHF and verl. Masked rather than truncated importance sampling (MIS) at token level. Rejected
+tokens stay in the denominator, as in slime, OpenRLHF and verl, whose `decoupled_token_icepop` gives them weight 0 and
+leaves the mask alone. verl's rejection sampling (`rollout_rs`) takes tokens out of the mask: `denominator="kept"`.
 
 Source: Ring-1T, arXiv 2510.18855
 """

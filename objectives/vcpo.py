@@ -6,8 +6,9 @@
     step    = learning rate times min(1, ESS / ess_base)^(1/2)
 
 The more the weights concentrate on a few responses, the smaller the step; the square root is the rule for Adam-type
-optimizers (`rule="linear"` for SGD). ESS is taken over the uncut weights, as shipped, and their logarithms limited to
-+-20. cap 8 as in the authors' script. The gradient weight is min(W, cap).
+optimizers (`rule="linear"` for SGD). ESS is taken over the uncut weights, as shipped; it depends on their ratios only
+and is computed from their logarithms, which need no limit: W of a long response leaves the range of floats. cap 8 as in
+the authors' script. The gradient weight is min(W, cap).
 
 The paper's second part, the off-policy optimal baseline, is absent: it needs the gradient norm of every response, and
 an objective here sees log-probabilities only. As shipped, it measures that norm on gradients that already hold W and
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import Positive, product_ratio
+from .arithmetic import Positive, effective_share, log_product, product_ratio
 
 
 @objective
@@ -38,8 +39,7 @@ def vcpo(
 ) -> Loss:
     """REINFORCE weighted by the truncated response ratio, its step scaled by the effective sample size."""
     w = product_ratio(logprobs, behavior_logprobs, mask).detach()  # [B]
-    present = w[mask.any(1)].double()  # [responses with tokens]
-    ess = float(present.sum() ** 2 / (len(present) * (present**2).sum())) if len(present) else 0.0
+    ess = effective_share(log_product(logprobs.detach(), behavior_logprobs, mask)[mask.any(1)])
     scale = min(1.0, ess / ess_base) ** (0.5 if rule == "sqrt" else 1.0)
     tokens = -(w.clamp(max=cap) * advantages)[:, None] * logprobs  # [B, T]
     return Loss(tokens, {"ess": ess, "step_scale": scale}, step_scale=scale)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import LOG_RATIO_LIMIT, log_ratio
+from .arithmetic import LOG_RATIO_LIMIT, log_product
 
 LOG_FLOOR = math.log(1e-8)
 
@@ -36,7 +36,8 @@ def vespo(
     shape_negative: float = 2.0,
 ) -> Loss:
     """REINFORCE weighted by a bounded smooth function of the response's product ratio."""
-    log_w = log_ratio(logprobs, behavior_logprobs, mask).sum(1).detach().clamp(LOG_FLOOR, LOG_RATIO_LIMIT)  # [B]
+    whole = log_product(logprobs.detach(), behavior_logprobs, mask)  # [B]
+    log_w = whole.clamp(LOG_FLOOR, LOG_RATIO_LIMIT).to(logprobs.dtype)  # [B]
     positive = advantages >= 0  # [B]
     power = log_w.new_full(log_w.shape, power_negative).masked_fill(positive, power_positive)  # [B]
     shape = log_w.new_full(log_w.shape, shape_negative).masked_fill(positive, shape_positive)  # [B]

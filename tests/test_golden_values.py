@@ -5,13 +5,14 @@ unless stated, so that `-w A log pi` reads 2 w A. `_` is padding: NaN, so that n
 gradient weight: the coefficient of A grad log pi in the sum of all tokens that are kept.
 """
 
-from math import exp, log, sqrt
+from math import exp, inf, log, sqrt
 from typing import Any
 
 import pytest
 from golden import Rows, _, check, double, fields_of, logs, loss_of, weight_is
 
 from lagbench.harness.registry import OBJECTIVES
+from lagbench.harness.types import InputError
 
 
 def sigmoid(x: float) -> float:
@@ -45,9 +46,15 @@ def test_positive_only() -> None:
 
 
 def test_spo() -> None:
-    half, twice = [[1, 1, 1], [0.5, 0.5, _]], [[1, 1, 1], [2, 2, _]]
-    check("spo", **NAIVE, tokens=[[1, 0.25, 1.5], [-0.375, -1, _]], weight=half)
-    check("spo", {"neg_scale": 2.0}, **NAIVE, tokens=[[1, 0.25, 1.5], [-1.5, -4, _]], weight=twice)
+    fifth, half = [[1, 1, 1], [0.2, 0.2, _]], [[1, 1, 1], [0.5, 0.5, _]]
+    check("spo", **NAIVE, tokens=[[1, 0.25, 1.5], [-0.15, -0.4, _]], weight=fifth)
+    check("spo", {"neg_scale": 0.5}, **NAIVE, tokens=[[1, 0.25, 1.5], [-0.375, -1, _]], weight=half)
+
+
+@pytest.mark.parametrize("outside", [-0.1, 1.1])
+def test_spo_scale_is_a_share(outside: float) -> None:
+    with pytest.raises(InputError, match=r"spo: neg_scale=.* is not valid: .*; the default is 0.2"):
+        OBJECTIVES.get("spo").check_options({"neg_scale": outside})
 
 
 def test_opmd() -> None:
@@ -73,84 +80,108 @@ def test_gpg() -> None:
     check("gpg", **inputs, rewards=5 * [1], group=5 * [0], tokens=zero, weight=zero, metrics={"alpha": 0})
 
 
-# N = 2, 4, 1, 6, 10 and none; 2 * group + sign or group + sign would mix up the groups
+# S = 2, 4, 1, 6 and none
 ASYMPO = {
-    "logprobs": [[-1.0, -3.0], [-4.0, _], [-1.0, _], [-5.0, -7.0], [-10.0, _], [_, _]],
-    "advantages": [2.0, 1.0, -3.0, -1.0, -2.0, 5.0],
-    "group": [0, 0, 0, 1, 2, 2],
-    # (2 log 2 + log 4 - 3 log 1 - log 6 - 2 log 10) / 5, the empty response not counted
-    "metrics": {"surrogate": (4 * log(2) - log(6) - 2 * log(10)) / 5, "floor_fraction": 0},
+    "logprobs": [[-1.0, -3.0], [-4.0, _], [-1.0, _], [-5.0, -7.0], [_, _]],
+    "advantages": [2.0, 1.0, -3.0, -1.0, 5.0],
+    # (2 log 2 + log 4 - 3 log 1 - log 6) / 4, the empty response not counted
+    "metrics": {"surrogate": (4 * log(2) - log(6)) / 4, "floor_fraction": 0},
 }
 
 
-def asympo_scales(*scales: float) -> dict[str, Rows]:
-    """tokens A (-log pi) / scale and weight 1 / scale of the five responses above."""
-    a, b, c, d, e = scales
-    tokens = [[2 / a, 6 / a], [4 / b, _], [-3 / c, _], [-5 / d, -7 / d], [-20 / e, _], [_, _]]
-    return {"tokens": tokens, "weight": [[1 / s, 1 / s] for s in scales] + [[_, _]]}
-
-
 def test_asympo() -> None:
-    # 2 * (1, 3) / 2; 1 * 4 / 4; -3 * 1 / 1; -1 * (5, 7) / 6; -2 * 10 / 10
-    tokens = [[1, 3], [1, _], [-3, _], [-5 / 6, -7 / 6], [-2, _], [_, _]]
-    weight = [[0.5, 0.5], [0.25, _], [1, _], [1 / 6, 1 / 6], [0.1, _], [_, _]]
+    # 2 * (1, 3) / 2; 1 * 4 / 4; -3 * 1 / 1; -1 * (5, 7) / 6
+    tokens = [[1, 3], [1, _], [-3, _], [-5 / 6, -7 / 6], [_, _]]
+    weight = [[0.5, 0.5], [0.25, _], [1, _], [1 / 6, 1 / 6], [_, _]]
     check("asympo", **ASYMPO, tokens=tokens, weight=weight)
 
 
+def test_asympo_normalizer_sum() -> None:
+    # 2 * (1, 3) / 4; 1 * 4 / 4; -3 * 1 / 1; -1 * (5, 7) / 12: each response sums to its advantage
+    tokens = [[0.5, 1.5], [1, _], [-3, _], [-5 / 12, -7 / 12], [_, _]]
+    weight = [[0.25, 0.25], [0.25, _], [1, _], [1 / 12, 1 / 12], [_, _]]
+    check("asympo", {"normalizer": "sum"}, **ASYMPO, tokens=tokens, weight=weight)
+
+
+def test_asympo_negative_side_only() -> None:
+    # 2 * (1, 3); 1 * 4; the others as above
+    tokens = [[2, 6], [4, _], [-3, _], [-5 / 6, -7 / 6], [_, _]]
+    weight = [[1, 1], [1, _], [1, _], [1 / 6, 1 / 6], [_, _]]
+    check("asympo", {"sides": "negative"}, **ASYMPO, tokens=tokens, weight=weight)
+
+
 def test_asympo_floor() -> None:
-    # N = 6e-4, below 1e-3: 2 * (4e-4, 8e-4) / 1e-3 and weight 1000; N = 12e-4, above: -3 and 1 / 12e-4
-    inputs = {"logprobs": [[-4e-4, -8e-4], [-12e-4, _], [_, _]], "advantages": [2.0, -3.0, 1.0], "group": [0, 0, 0]}
-    surrogate = (2 * log(6e-4) - 3 * log(12e-4)) / 2
-    expected = {"tokens": [[0.8, 1.6], [-3, _], [_, _]], "metrics": {"surrogate": surrogate, "floor_fraction": 0.5}}
-    check("asympo", **inputs, **expected, weight=[[1000, 1000], [1e4 / 12, _], [_, _]])
-    # without the stop-gradient the constant floor is all that leaves a gradient
-    check("asympo", {"detach_scale": False}, **inputs, **expected, weight=[[1000, 1000], [0, _], [_, _]])
+    # S = 6e-4: weight 1 / 6e-4, a response at 0.001 weighs 1000; S = 4e-7 is below 1e-6: 1 * 4e-7 / 1e-6
+    inputs = {"logprobs": [[-4e-4, -8e-4], [-1e-3, _], [-4e-7, _], [_, _]], "advantages": [2.0, -3.0, 1.0, 1.0]}
+    surrogate = (2 * log(6e-4) - 3 * log(1e-3) + log(4e-7)) / 3
+    metrics = {"surrogate": surrogate, "floor_fraction": 1 / 3}
+    weight = [[1e4 / 6, 1e4 / 6], [1000, _], [1e6, _], [_, _]]
+    check("asympo", **inputs, tokens=[[4 / 3, 8 / 3], [-3, _], [0.4, _], [_, _]], weight=weight, metrics=metrics)
+    # a floor of 1e-3: 2 * (4e-4, 8e-4) / 1e-3; S = 1e-3 is not below it
+    tokens, weight = [[0.8, 1.6], [-3, _], [4e-4, _], [_, _]], [[1000, 1000], [1000, _], [1000, _], [_, _]]
+    metrics = {"surrogate": surrogate, "floor_fraction": 2 / 3}
+    check("asympo", {"nll_floor": 1e-3}, **inputs, tokens=tokens, weight=weight, metrics=metrics)
 
 
-def test_asympo_at_the_floor_and_certain() -> None:
-    # N = 1 is not below a floor of 1; N = 0 is: 0 / 1, its logarithm that of the smallest normal number, 2^-1022
+def test_asympo_of_a_certain_response_and_of_none() -> None:
+    # S = 0: 0 / 1e-6, its logarithm that of the smallest normal number, 2^-1022
+    metrics = {"surrogate": 2 * -1022 * log(2), "floor_fraction": 1}
+    check("asympo", logprobs=[[0.0, _]], advantages=[2.0], tokens=[[0, _]], weight=[[1e6, _]], metrics=metrics)
+    none = {"metrics": {"surrogate": 0, "floor_fraction": 0}, "tokens": [[_, _]], "weight": [[_, _]]}
+    check("asympo", logprobs=[[_, _]], advantages=[2.0], **none)
+
+
+# Clipped at p_low 1/4 and p_high 1/2: -log p of 1/8, 1/4, 1/2 and 3/4 becomes, in units of log 2,
+# 3, 2, 1 and 1 where A >= 0 (S = 7/4), 2, 2, 1 and -log2(3/4) = Q where A < 0
+STABLE = {"logprobs": logs(3 * [[1 / 8, 1 / 4, 1 / 2, 3 / 4]]), "advantages": [2.0, -1.0, 0.0]}
+BOUNDS = {"p_low": 0.25, "p_high": 0.5}
+Q = -log(0.75) / log(2)
+
+
+def test_asympo_stable() -> None:
+    up, down = 7 / 4, (5 + Q) / 4  # S over log 2
     check(
-        "asympo",
-        {"nll_floor": 1.0},
-        logprobs=[[-0.5, -1.5], [0.0, _]],
-        advantages=[2.0, -3.0],
-        group=[0, 1],
-        tokens=[[1, 3], [0, _]],
-        weight=[[1, 1], [1, _]],
-        metrics={"surrogate": -3 * -1022 * log(2) / 2, "floor_fraction": 0.5},
+        "asympo_stable",
+        BOUNDS,
+        **STABLE,
+        # 2 * (3, 2, 1, 1) / (7/4); -(2, 2, 1, Q) / S; 0
+        tokens=[[24 / 7, 16 / 7, 8 / 7, 8 / 7], [-2 / down, -2 / down, -1 / down, -Q / down], [0, 0, 0, 0]],
+        # a token at its bound keeps its gradient, one beyond it has none
+        weight=[[1 / (up * log(2))] * 3 + [0], [0] + [1 / (down * log(2))] * 3, [0] * 4],
+        metrics={
+            "surrogate": (2 * log(up * log(2)) - log(down * log(2))) / 3,
+            "floor_fraction": 0,
+            "at_p_low": 1 / 12,  # 1/8 where A = -1
+            "at_p_high": 2 / 12,  # 3/4 where A = 2 and where A = 0
+        },
     )
 
 
-def test_asympo_of_one_response_and_of_none() -> None:
-    one = {"metrics": {"surrogate": 2 * log(4), "floor_fraction": 0}, "tokens": [[2, _]], "weight": [[0.25, _]]}
-    for level in ("response", "group", "batch"):
-        check("asympo", {"scale_level": level}, logprobs=[[-4.0, _]], advantages=[2.0], group=[0], **one)
-    none = {"metrics": {"surrogate": 0, "floor_fraction": 0}, "tokens": [[_, _]], "weight": [[_, _]]}
-    check("asympo", logprobs=[[_, _]], advantages=[2.0], group=[0], **none)
+def test_asympo_stable_defaults_and_floor() -> None:
+    # 0.99 is above 0.98 and 0.01 below 0.02, each on its side: S = -log 0.98 and -log 0.02, loss A, no gradient;
+    # 0.97 and 0.03 are left alone
+    metrics = {
+        "surrogate": (log(-log(0.98)) - log(-log(0.02)) + log(-log(0.97)) - log(-log(0.03))) / 4,
+        "floor_fraction": 0,
+        "at_p_low": 0.25,
+        "at_p_high": 0.25,
+    }
+    inputs = {"logprobs": logs([[0.99], [0.01], [0.97], [0.03]]), "advantages": [1.0, -1.0, 1.0, -1.0]}
+    weight = [[0], [0], [-1 / log(0.97)], [-1 / log(0.03)]]
+    check("asympo_stable", **inputs, tokens=[[1], [-1], [1], [-1]], weight=weight, metrics=metrics)
+    # under A < 0 nothing is clipped above: S = 0.001 weighs 1000; the empty response counts nowhere
+    metrics = {"surrogate": -log(1e-3), "floor_fraction": 0, "at_p_low": 0, "at_p_high": 0}
+    inputs = {"logprobs": [[-0.001], [_]], "advantages": [-1.0, 1.0]}
+    check("asympo_stable", **inputs, tokens=[[-1], [_]], weight=[[1000], [_]], metrics=metrics)
+    # with a floor of 0.01: -0.001 / 0.01, weight 100
+    metrics |= {"floor_fraction": 1}
+    check("asympo_stable", {"nll_floor": 0.01}, **inputs, tokens=[[-0.1], [_]], weight=[[100], [_]], metrics=metrics)
 
 
-def test_asympo_without_stop_gradient() -> None:
-    zero = [[0, 0], [0, _], [0, _], [0, 0], [0, _], [_, _]]  # sum over tokens of A l / N = A L, a constant
-    tokens = asympo_scales(2, 4, 1, 6, 10)["tokens"]
-    check("asympo", {"detach_scale": False}, **ASYMPO, tokens=tokens, weight=zero)
-
-
-@pytest.mark.parametrize(
-    ("level", "scales"),
-    [
-        ("sign_group", (3, 3, 1, 6, 10)),  # (2 + 4) / 2; the empty response of group 2 does not count
-        ("group", (7 / 3, 7 / 3, 7 / 3, 6, 10)),  # (2 + 4 + 1) / 3
-        ("batch", 5 * (4.6,)),  # (2 + 4 + 1 + 6 + 10) / 5
-    ],
-)
-def test_asympo_scale_level(level: str, scales: tuple[float, ...]) -> None:
-    check("asympo", {"scale_level": level}, **ASYMPO, **asympo_scales(*scales))
-
-
-def test_asympo_rescale() -> None:
-    # everything times the batch's mean N, 4.6
-    scales = [n / 4.6 for n in (2, 4, 1, 6, 10)]
-    check("asympo", {"rescale": "batch_mean_nll"}, **ASYMPO, **asympo_scales(*scales))
+@pytest.mark.parametrize("option", [{"p_low": 0.0}, {"p_high": 1.5}, {"nll_floor": -1.0}])
+def test_asympo_stable_bounds_are_probabilities(option: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="is not valid"):
+        OBJECTIVES.get("asympo_stable").check_options(option)
 
 
 # PPO's clip by token. 1.2 and 0.8 cut in the advantage's direction, 0.5 and 1.5 the other way are left alone.
@@ -260,6 +291,25 @@ def test_decoupled_ppo_truncate() -> None:
     )
 
 
+def test_decoupled_ppo_floor() -> None:
+    # 0.5 becomes 0.7: 3 * 0.7 * (0.81, 0.8); 5.1 becomes 5; at a weight of 1 a floor of 1 changes nothing
+    check(
+        "decoupled_ppo",
+        {"bound": "truncate", "weight_floor": 0.7},
+        **DECOUPLED,
+        tokens=[[-4.76, -4.8, -4.9], [1.701, 1.68, 22.5], [-3.3, _, _]],
+        weight=[[2.38, 0, 2.45], [0.567, 0, 7.5], [3.3, _, _]],
+        metrics={"bound_fraction": 3 / 7},
+    )
+    at = {"step": [[1.1, _]], "ratios": [[1.0, _]], "advantages": [2.0], "tokens": [[-2.2, _]], "weight": [[1.1, _]]}
+    check("decoupled_ppo", {"bound": "truncate", "weight_floor": 1.0}, **at, metrics={"bound_fraction": 0})
+
+
+def test_decoupled_ppo_has_no_floor_under_a_mask() -> None:
+    with pytest.raises(InputError, match=r"weight_floor=0\.5 needs bound=truncate; a mask with two bounds is icepop"):
+        loss_of("decoupled_ppo", {"weight_floor": 0.5}, **fields_of([1.0], step=[[1.0]], ratios=[[1.0]]))
+
+
 def test_decoupled_ppo_at_the_cap() -> None:
     inputs = {"step": [[1.1, _]], "ratios": [[1.0, _]], "advantages": [2.0], "tokens": [[-2.2, _]]}
     options, kept = {"weight_cap": 1.0}, [[1, 1]]
@@ -299,6 +349,21 @@ def test_a3po() -> None:
     )
 
 
+def test_a3po_of_a_token_that_mu_would_not_give() -> None:
+    # lag 0 and 1: the anchor is mu, r = e^20 is constant: -2 * 1.2 and 3 e^20; later ones have a weight of e^20
+    check(
+        "a3po",
+        logprobs=[[-1.0, -1.0, -1.0], [-1.0, -1.0, _]],
+        behavior_logprobs=[[-inf, -inf, -inf], [-inf, -inf, _]],
+        lag=[[0, 1, 2], [1, 8, 0]],
+        advantages=[2.0, -3.0],
+        tokens=[[-2.4, -2.4, _], [3 * exp(20), _, _]],
+        weight=[[0, 0, 0], [0, 0, _]],
+        kept=[[1, 1, 0], [1, 0, 1]],
+        metrics={"bound_fraction": 2 / 5},
+    )
+
+
 def test_a3po_at_the_cap() -> None:
     inputs = {"ratios": [[1.1, _]], "lag": [[1, 1]], "advantages": [2.0], "tokens": [[-2.2, _]]}  # w is 1
     check("a3po", {"weight_cap": 1.0}, **inputs, weight=[[1.1, _]], kept=[[1, 1]], metrics={"bound_fraction": 0})
@@ -324,14 +389,14 @@ def test_log_ratio_limit() -> None:
 
 
 def test_product_ratio_limit() -> None:
-    # 15 + 15 is limited to 20; 25 - 10 is limited token by token first, to 20 - 10 = 10; and -15 - 15 to -20
+    # 15 + 15 is limited to 20 and -15 - 15 to -20, the sums and not their tokens: 25 - 10 stays 15
     check(
         "tis",
         {"level": "sequence", "cap": 1e12},
         log_ratios=[[15.0, 15.0], [25.0, -10.0], [-15.0, -15.0]],
         advantages=[1.0, -1.0, exp(20)],
-        tokens=[2 * [2 * exp(20)], 2 * [-2 * exp(10)], [2, 2]],
-        weight=[2 * [exp(20)], 2 * [exp(10)], 2 * [exp(-20)]],
+        tokens=[2 * [2 * exp(20)], 2 * [-2 * exp(15)], [2, 2]],
+        weight=[2 * [exp(20)], 2 * [exp(15)], 2 * [exp(-20)]],
         metrics={"bound_fraction": 0},
     )
 
@@ -483,6 +548,27 @@ def test_vcpo(options: dict[str, Any], scale: float) -> None:
     check("vcpo", options, **VCPO, metrics={"ess": ESS, "step_scale": scale}, step_scale=scale)
 
 
+def ess_of(log_ratios: Rows) -> float:
+    fields = fields_of(len(log_ratios) * [1.0], log_ratios=log_ratios)
+    return loss_of("vcpo", **fields).metrics["ess"]
+
+
+def test_vcpo_of_long_responses() -> None:
+    # over the largest weight: 1, e^-3, e^-4 and e^-25, whatever the largest is
+    share = (1 + exp(-3) + exp(-4) + exp(-25)) ** 2 / (4 * (1 + exp(-6) + exp(-8) + exp(-50)))  # 0.284
+    assert ess_of([[25.0], [22.0], [21.0], [0.0]]) == pytest.approx(share)
+    assert ess_of([[-975.0], [-978.0], [-979.0], [-1000.0]]) == pytest.approx(share)
+    # 60 tokens that drift by 0.4, 0.5, 0.6 and 1 nats: -24, -30, -36 and -60
+    share = (1 + exp(-6) + exp(-12) + exp(-36)) ** 2 / (4 * (1 + exp(-12) + exp(-24) + exp(-72)))  # 0.251
+    assert ess_of([60 * [-drift] for drift in (0.4, 0.5, 0.6, 1.0)]) == pytest.approx(share)
+
+
+def test_vcpo_of_responses_that_mu_would_not_give() -> None:
+    # two of four whose weight is beyond all bounds are the sample
+    assert ess_of([[inf, -1.0], [inf, 2.0], [0.0, _], [5.0, _]]) == 0.5
+    assert ess_of([[inf], [inf]]) == 1
+
+
 def test_vcpo_of_no_response() -> None:
     none = {"ratios": [[_, _]], "advantages": [1.0], "tokens": [[_, _]], "weight": [[_, _]]}
     check("vcpo", **none, metrics={"ess": 0, "step_scale": 0}, step_scale=0)
@@ -506,10 +592,11 @@ def test_vespo_limits() -> None:
     phi = 1e-16 * exp(3 * (1 - 1e-8))
     inputs = {"log_ratios": [[-9.0, -10.0]], "advantages": [1e16]}
     check("vespo", **inputs, tokens=[2 * [2e16 * phi]], weight=[2 * [phi]], metrics={"phi": phi})
-    # 15 + 12 is lowered to 20; with power 1 and shape 0 phi is W
-    inputs = {"log_ratios": [[15.0, 12.0]], "advantages": [2.0]}
-    options, w = {"power_positive": 1.0, "shape_positive": 0.0}, exp(20)
-    check("vespo", options, **inputs, tokens=[[4 * w, 4 * w]], weight=[[w, w]], metrics={"phi": w})
+    # 15 + 12 is lowered to 20, 25 - 22 stays 3; with power 1 and shape 0 phi is W
+    options = {"power_positive": 1.0, "shape_positive": 0.0}
+    for log_ratios, w in (([[15.0, 12.0]], exp(20)), ([[25.0, -22.0]], exp(3))):
+        inputs = {"log_ratios": log_ratios, "advantages": [2.0]}
+        check("vespo", options, **inputs, tokens=[[4 * w, 4 * w]], weight=[[w, w]], metrics={"phi": w})
 
 
 # Other token forms
@@ -602,6 +689,25 @@ def test_dppo_bounds() -> None:
     check("dppo", {"low": 0.15, "high": 0.25}, **DPPO, tokens=tokens, weight=weight)
 
 
+def test_dppo_truncated() -> None:
+    # mu = 1/2: weights on log pi as above, 1.602 cut to 1.5; tokens are -w A log pi
+    pi = [[0.699, 0.701, 0.2], [0.301, 0.299, 0.801], [0.9, _, _]]
+    inputs = dppo_inputs(pi=pi, mu=[[0.5, 0.5, 0.5], [0.5, 0.5, 0.5], [0.5, _, _]], advantages=[0.5, -0.5, 0.0])
+    weight = [[1.398, 0, 0.4], [0.602, 0, 1.5], [0, _, _]]
+    tokens = [
+        [-0.5 * 1.398 * log(0.699), 0, -0.5 * 0.4 * log(0.2)],
+        [0.5 * 0.602 * log(0.301), 0, 0.5 * 1.5 * log(0.801)],
+        [0, _, _],
+    ]
+    check("dppo", {"surrogate": "truncated", "cap": 1.5}, **inputs, tokens=tokens, weight=weight)
+    # up to the cap of 20 the gradient is that of the ratio; 25 is cut
+    weight = [[1.398, 0, 0.4], [0.602, 0, 1.602], [0, _, _]]
+    tokens[1][2] = 0.5 * 1.602 * log(0.801)
+    check("dppo", {"surrogate": "truncated"}, **inputs, tokens=tokens, weight=weight)
+    far = dppo_inputs(pi=[[0.1]], mu=[[0.004]], advantages=[2.0])
+    check("dppo", {"surrogate": "truncated"}, **far, tokens=[[-40 * log(0.1)]], weight=[[20]])
+
+
 def test_dppo_log_ratio_penalty() -> None:
     # 0.1 d^2 on all tokens, removed ones and A = 0 included; its gradient is 0.2 d. That of -r A is -r A itself.
     d = double(logs([[1.398, 1.402, 0.4], [0.602, 0.598, 1.6], [1.8, _, _]]))
@@ -624,6 +730,12 @@ def test_dppo_kl() -> None:
         tokens=[[-0.654, 0, -0.3], [0.346, 0, 0.8], [0, _, _]],
         weight=[[1.308, 0, 0.6], [0.692, 0, 1.6], [0, _, _]],
     )
+
+
+def test_dppo_kl_of_a_token_that_has_become_rare() -> None:
+    # mu = 0.0022 and d = -25: mu (25 + log(1 - mu)) - ... = 0.0022 * 25 - 0.0022 + ... = 0.0528 > 0.05
+    fields = {"logprobs": [[log(0.0022) - 25]], "log_ratios": [[-25.0]], "advantages": [-3.0]}
+    check("dppo", {"divergence": "kl"}, **fields, tokens=[[0]], weight=[[0]])
 
 
 def test_dppo_kl_of_a_certain_token() -> None:
@@ -807,23 +919,71 @@ def test_m2po_exactly_within() -> None:
     check("m2po", {"budget": 0.0625}, **inputs, tokens=tokens, weight=[[exp(0.25), 0]], metrics=metrics)
 
 
+def test_m2po_paper() -> None:
+    # H as in test_m2po: the means of its smallest squares are 0.01, 0.02995 and 0.0367; with 0.25 0.09, so that goes
+    r = [exp(0.1), exp(sqrt(0.0499)), exp(sqrt(0.0502))]
+    check(
+        "m2po",
+        {"variant": "paper"},
+        step=3 * [[1.0, 1.0, 1.0]] + [[1.0, _, _]],
+        log_ratios=[[log(x) for x in r], [-0.5, 1.0, 0.0], [-1.0, 0.0, _], [3.0, _, _]],
+        advantages=[2.0, -3.0, 2.0, 0.0],
+        tokens=[[-2 * x for x in r], [_, 3 * exp(1), 3], [-2 / exp(1), -2, _], [0, _, _]],
+        weight=[r, [0, exp(1), 1], [exp(-1), 1, _], [0, _, _]],
+        kept=[[1, 1, 1], [0, 1, 1], [1, 1, 1], [1, 1, 1]],
+    )
+
+
+def paper_kept(log_ratios: list[float], **options: float) -> list[bool]:
+    fields = fields_of([2.0], step=[[1.0] * len(log_ratios)], log_ratios=[log_ratios])
+    return loss_of("m2po", {"variant": "paper"} | options, **fields).kept[0].tolist()
+
+
+def test_m2po_paper_budget() -> None:
+    assert paper_kept([0.19, 0.0, -9.0]) == [True, True, True]  # 0.0361; the others are not in H
+    assert paper_kept([0.21, 0.3, 0.0]) == [False, False, True]  # not even the smallest is within: all of H goes
+    assert paper_kept([0.25, 0.5], budget=0.15625) == [True, True]  # a mean of exactly the budget is within
+    assert paper_kept([0.25, 0.5], budget=0.156) == [True, False]
+    assert paper_kept([0.0625, 0.25, 0.25], budget=0.04) == [True, False, False]  # equal ones go together
+    # 99 999 tokens of almost 0 and one of 70: the mean is 0.049; limited to 20 nats it would be 0.004
+    assert paper_kept(99_999 * [1e-9] + [70.0])[-2:] == [True, False]
+
+
 def test_m2po_areal() -> None:
     # (log proximal - log mu)^2 = 0.0399, 0.0400, 0.0402, 0.09, 0.0001: the smallest four have the mean
-    # 0.12020 / 4 = 0.03005, all five 0.0420 > 0.04, so 0.09 goes, whatever its advantage; then PPO's clip of 0.2
+    # 0.12020 / 4 = 0.03005, all five 0.0420 > 0.04, so 0.09 goes, whatever its advantage. Then rho times PPO's clip
+    # without width: r is cut to 1 in the direction of the advantage
     root = [sqrt(x) for x in (0.0399, 0.04, 0.0402)]
+    rho = [exp(root[0]), exp(-root[1]), exp(root[2])]
     check(
         "m2po",
         {"variant": "areal"},
         step=[[1.19, 1.21, 0.5], [0.79, 0.81, _]],
         log_ratios=[[root[0], -root[1], root[2]], [0.3, 0.01, _]],
         advantages=[2.0, -3.0],
-        tokens=[[-2.38, -2.4, -1.0], [_, 2.43, _]],
-        weight=[[1.19, 0, 0.5], [0, 0.81, _]],
+        tokens=[[-2 * rho[0], -2 * rho[1], -rho[2]], [_, 3 * exp(0.01), _]],
+        weight=[[0, 0, 0.5 * rho[2]], [0, 0, _]],
         kept=[[1, 1, 1], [0, 1, 1]],
     )
     inputs = {"step": [[0.79, 1.5]], "log_ratios": [[0.1, 0.01]], "advantages": [-3.0]}
-    tokens, weight = [[2.4, 4.5]], [[0, 1.5]]
+    tokens, weight = [[3 * exp(0.1), 4.5 * exp(0.01)]], [[0, 1.5 * exp(0.01)]]
     check("m2po", {"variant": "areal"}, **inputs, tokens=tokens, weight=weight, kept=[[1, 1]])
+
+
+def test_m2po_areal_of_one_step_per_batch() -> None:
+    # pi = prox = 0.55, mu = 0.5: r is exactly 1, where the clip without width leaves value and gradient: 1.1 A
+    inputs = {"logprobs": [[log(0.55)], [log(0.55)]], "step": [[1.0], [1.0]], "ratios": [[1.1], [1.1]]}
+    tokens, weight = [[-1.1], [2.2]], [[1.1], [1.1]]
+    check("m2po", {"variant": "areal"}, **inputs, advantages=[1.0, -2.0], tokens=tokens, weight=weight,
+          kept=[[1], [1]])  # fmt: skip
+
+
+def test_m2po_areal_cap() -> None:
+    # 5.01 is above the cap of 5: no loss, but it counts
+    inputs = {"step": [[1.0, 1.0]], "ratios": [[4.99, 5.01]], "advantages": [2.0], "tokens": [[-9.98, 0]]}
+    check("m2po", {"variant": "areal", "budget": 10.0}, **inputs, weight=[[4.99, 0]], kept=[[1, 1]])
+    at = {"step": [[1.0]], "ratios": [[1.0]], "advantages": [2.0]}
+    check("m2po", {"variant": "areal"}, **at, tokens=[[-2]], weight=[[1]], kept=[[1]])
 
 
 def areal_kept(log_ratios: list[float], **options: float) -> list[list[bool]]:
@@ -838,7 +998,7 @@ def test_m2po_areal_budget() -> None:
     assert areal_kept([0.25, 0.5], budget=0.15625) == [[True, False]]  # a mean of exactly the budget is not below it
 
 
-@pytest.mark.parametrize("options", [{}, {"variant": "areal"}])
+@pytest.mark.parametrize("options", [{}, {"variant": "areal"}, {"variant": "paper"}])
 def test_m2po_of_no_token(options: dict[str, Any]) -> None:
     loss = loss_of("m2po", options, **fields_of([2.0], step=[[_, _]], log_ratios=[[_, _]]))
     assert loss.metrics == ({} if options else {"threshold": 20})
@@ -896,8 +1056,9 @@ def test_every_objective_is_here() -> None:
 # The paper's advantage, aggregate and denominator where they are not group_mean_std, seq_mean_token_mean and all
 CONVENTIONS: dict[str, dict[str, Any]] = {
     "a3po": {},
-    "asympo": {},
     "aspo": {},
+    "asympo": {"advantage": "group_mean", "balanced": True},
+    "asympo_stable": {"advantage": "group_mean", "balanced": True},
     "asymre": {"advantage": "asymre", "aggregate": "token_mean"},
     "bapo": {"aggregate": "token_mean"},
     "cispo": {"aggregate": "token_mean"},
@@ -931,7 +1092,7 @@ CONVENTIONS: dict[str, dict[str, Any]] = {
     "rollout_is": {"aggregate": "token_mean"},
     "sapo": {},
     "sat": {},
-    "spo": {},
+    "spo": {"advantage": "group_mean"},
     "sppo": {"aggregate": "token_mean"},
     "tis": {"aggregate": "token_mean"},
     "topr": {"advantage": "group_mean", "aggregate": "seq_mean_token_sum"},
@@ -944,6 +1105,7 @@ ORDINARY = {
     "aggregate": "seq_mean_token_mean",
     "denominator": "all",
     "regularized": False,
+    "balanced": False,
 }
 
 
@@ -958,12 +1120,20 @@ def test_conventions(name: str) -> None:
 
 def test_on_policy_weight_is_one_unless_stated() -> None:
     stated = {name for name in CONVENTIONS if OBJECTIVES.get(name).conventions.on_policy_weight is not None}
-    assert stated == {"asympo", "clip_cov", "gepo", "gpg", "luspo", "opmd", "positive_only", "spo"}
+    assert stated == {"asympo", "asympo_stable", "clip_cov", "gepo", "gpg", "luspo", "opmd", "positive_only", "spo"}
 
 
 def test_asympo_weight() -> None:
-    inputs = {"logprobs": [[-1.0, -3.0], [-4e-4, -8e-4], [-0.25, _]], "advantages": [1.0, 1.0, -1.0]}
-    weight_is("asympo", [0.5, 1000, 4], **inputs)  # 1 / N, at most 1 / 1e-3
+    inputs = {"logprobs": [[-1.0, -3.0], [-4e-7, _], [-0.25, _]], "advantages": [1.0, 1.0, -1.0]}
+    weight_is("asympo", [0.5, 1e6, 4], **inputs)  # 1 / S, at most 1 / 1e-6
+    weight_is("asympo", [0.25, 1e6, 4], {"normalizer": "sum"}, **inputs)
+    weight_is("asympo", [1, 1, 4], {"sides": "negative"}, **inputs)
+
+
+def test_asympo_stable_weight() -> None:
+    up, down = 7 / 4 * log(2), (5 + Q) / 4 * log(2)
+    rows = [[1 / up] * 3 + [0], [0] + [1 / down] * 3, [1 / up] * 3 + [0]]
+    weight_is("asympo_stable", rows, BOUNDS, **STABLE)
 
 
 def test_gepo_weight() -> None:
@@ -992,4 +1162,4 @@ def test_positive_only_weight() -> None:
 
 
 def test_spo_weight() -> None:
-    weight_is("spo", [1, 0.5, 1], logprobs=3 * [[-1.0]], advantages=[0.5, -0.5, 0.0])
+    weight_is("spo", [1, 0.2, 1], logprobs=3 * [[-1.0]], advantages=[0.5, -0.5, 0.0])

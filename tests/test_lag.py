@@ -111,8 +111,9 @@ def plain_weights(run, lag: int) -> dict[str, torch.Tensor]:
         rewards = rewards_of(grade(trainer, trainer.asked(update), rollouts))
         group = torch.arange(len(groups)).repeat_interleave(run.responses_per_prompt)
         forward = policy.forward(sequences(rollouts, trainer.codec.pad_id, policy.device))
-        tokens = -group_mean_std(rewards, group)[:, None] * forward.logprobs
-        (gradient,) = torch.autograd.grad(seq_mean_token_mean(tokens, rollouts.mask), forward.logprobs)
+        advantages = group_mean_std(rewards, group, rollouts.mask.sum(1))
+        total = seq_mean_token_mean(-advantages[:, None] * forward.logprobs, rollouts.mask, group)
+        (gradient,) = torch.autograd.grad(total, forward.logprobs)
         forward.backward(gradient)
         policy.step()
     return policy.model.state_dict()

@@ -147,29 +147,31 @@ def test_non_finite_gradient_stops_the_run_and_spares_the_weights(run) -> None:
 
 REWARDS = torch.tensor([1.0, 0.0, 0.0, 1.0, 2.0, 2.0, 2.0])
 GROUP = torch.tensor([0, 0, 0, 0, 1, 1, 1])
+LENGTHS = torch.tensor([1, 2, 3, 4, 5, 6, 7])
 
 
 def test_advantages_by_value() -> None:
-    torch.testing.assert_close(group_mean(REWARDS, GROUP), torch.tensor([0.5, -0.5, -0.5, 0.5, 0, 0, 0]))
+    torch.testing.assert_close(group_mean(REWARDS, GROUP, LENGTHS), torch.tensor([0.5, -0.5, -0.5, 0.5, 0, 0, 0]))
     # unbiased std of (1, 0, 0, 1) is sqrt(4 * 0.25 / 3)
     expected = torch.tensor([1.0, -1, -1, 1, 0, 0, 0]) * 0.5 / (math.sqrt(1 / 3) + 1e-6)
-    torch.testing.assert_close(group_mean_std(REWARDS, GROUP), expected)
+    torch.testing.assert_close(group_mean_std(REWARDS, GROUP, LENGTHS), expected)
     # 1 - (0 + 0 + 1) / 3 = 2 / 3 and 0 - (1 + 0 + 1) / 3 = -2 / 3
-    torch.testing.assert_close(leave_one_out(REWARDS, GROUP), torch.tensor([2, -2, -2, 2, 0, 0, 0]) / 3)
+    torch.testing.assert_close(leave_one_out(REWARDS, GROUP, LENGTHS), torch.tensor([2, -2, -2, 2, 0, 0, 0]) / 3)
 
 
 def test_advantages_of_a_group_of_one_are_zero() -> None:
     for estimator in (group_mean, group_mean_std, leave_one_out):
-        assert estimator(torch.tensor([3.0]), torch.tensor([0])).tolist() == [0.0]
+        assert estimator(torch.tensor([3.0]), torch.tensor([0]), torch.tensor([2])).tolist() == [0.0]
 
 
 def test_aggregates_by_value() -> None:
     nan = float("nan")
     tokens = torch.tensor([[1.0, 2.0, 3.0], [10.0, nan, nan], [nan, nan, nan]])
     mask = torch.tensor([[True, True, True], [True, False, False], [False, False, False]])
-    assert float(token_mean(tokens, mask)) == 16 / 4
-    assert float(seq_mean_token_mean(tokens, mask)) == (2 + 10) / 2
-    assert float(seq_mean_token_sum(tokens, mask)) == (6 + 10) / 2
+    group = torch.tensor([0, 0, 1])
+    assert float(token_mean(tokens, mask, group)) == 16 / 4
+    assert float(seq_mean_token_mean(tokens, mask, group)) == (2 + 10) / 2
+    assert float(seq_mean_token_sum(tokens, mask, group)) == (6 + 10) / 2
 
 
 def some_rollouts(prompts: list[tuple[int, ...]], first_token: int, width: int, version: int) -> Rollouts:
@@ -255,6 +257,8 @@ def test_diagnostics_by_value() -> None:
             "loss": 0.5,
             "loss_positive": 2.0,
             "loss_negative": -1.5,
+            "balance": 0.5,  # 0.5 over a mean |A| of 1
+            "contribution_ratio": 0.75,
             "reward": 0.75,
             "zero_variance_fraction": 0.5,
             "response_tokens": 2,
@@ -308,6 +312,27 @@ def test_distance_from_the_behavior_policy_by_value() -> None:
     assert measured["ratio_p01"] == pytest.approx(0.5 + 0.02 * 0.5, rel=1e-5)  # interpolated between 0.5 and 1
     far = distance_from_behavior(torch.full((1, 2), 900.0), torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool))
     assert far["ratio_max"] == pytest.approx(math.exp(20)) and all(math.isfinite(v) for v in far.values())
+
+
+def ess(log_ratios: list[list[float]]) -> tuple[float, float]:
+    """Over tokens and over responses, of pi / mu given by its logarithm; nan is padding."""
+    d = torch.tensor(log_ratios)
+    measured = distance_from_behavior(-torch.ones_like(d), -1 - d, ~d.isnan())
+    assert all(math.isfinite(value) for value in measured.values())
+    return measured["ess_token"], measured["ess_sequence"]
+
+
+def test_effective_sample_sizes_know_ratios_of_weights_only() -> None:
+    # over the largest weight 1, e^-3, e^-4 and e^-25: limited to 20 nats the first three would be one
+    share = (1 + math.exp(-3) + math.exp(-4) + math.exp(-25)) ** 2 / (4 * (1 + math.exp(-6) + math.exp(-8)))  # 0.284
+    assert ess([[25.0], [22.0], [21.0], [0.0]]) == pytest.approx((share, share), rel=1e-6)
+    # 60 tokens that drift by 0.4, 0.5, 0.6 and 1 nats: sums of -24, -30, -36 and -60
+    share = (1 + math.exp(-6) + math.exp(-12)) ** 2 / (4 * (1 + math.exp(-12) + math.exp(-24)))  # 0.251
+    _, found = ess([60 * [-drift] for drift in (0.4, 0.5, 0.6, 1.0)])
+    assert found == pytest.approx(share, rel=1e-4)  # 60 sums of float32
+    nan = float("nan")
+    # tokens that mu would never give outweigh all others: two of five tokens, two of three responses
+    assert ess([[math.inf, 2.0], [1.0, math.inf], [0.0, nan]]) == pytest.approx((2 / 5, 2 / 3))
 
 
 def test_a_side_without_responses_measures_zero() -> None:

@@ -151,6 +151,12 @@ def overflows(logprobs, behavior_logprobs, advantages, mask):
     return Loss(-ratio * advantages[:, None])
 
 
+def interpolates(logprobs, behavior_logprobs, advantages, mask):
+    anchor = behavior_logprobs + 0.5 * (logprobs.detach() - behavior_logprobs)
+    ratio = (logprobs - anchor).masked_fill(~mask, 0).clamp(-20, 20).exp()
+    return Loss(-ratio * advantages[:, None])
+
+
 def weighs_twice(logprobs, advantages):
     return Loss(-2 * advantages[:, None] * logprobs)
 
@@ -184,6 +190,7 @@ def gradient_of_another_value(logprobs, advantages):
         (multiplies_by_the_mask, "padding", "token losses with NaN off the mask: nan"),
         (depends_on_the_order, "permutation", "token losses of permuted responses"),
         (overflows, "extremes", r"not finite at log-ratios of \+-700|a loss of .* at log-ratios of \+-700"),
+        (interpolates, "impossible_tokens", "a loss of nan where behavior_logprobs are -inf in torch.float64; clamp"),
         (weighs_twice, "on_policy_weight", "the on-policy gradient; state its weight with @objective"),
         (gradient_of_another_value, "gradient", "the gradient against finite differences"),
     ],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -31,7 +33,7 @@ def off_policy(advantage: str, dtype: torch.dtype = torch.float64, seed: int = 0
     return Batch(
         logprobs=logprobs.requires_grad_(),
         **others,
-        advantages=make_advantage(advantage)(rewards, group),
+        advantages=make_advantage(advantage)(rewards, group, lengths[:, 0]),
         rewards=rewards,
         mask=torch.arange(WIDTH) < lengths,
         group=group,
@@ -68,6 +70,13 @@ def padded(batch: Batch, columns: int) -> Batch:
         filler = float("nan") if values.is_floating_point() else torch.iinfo(values.dtype).min
         wide[name] = values.masked_fill(~mask, filler)
     return at(dataclasses.replace(batch, **wide, mask=mask), wide["logprobs"])
+
+
+def without_probability(batch: Batch, names: Sequence[str], every: int) -> Batch:
+    """-inf for every so-manieth token's log-probability by the policies named, from the first token on."""
+    hit = torch.arange(batch.mask.numel()).view_as(batch.mask) % every == 0  # [B, T]
+    moved = {name: getattr(batch, name).masked_fill(hit, -math.inf) for name in names}
+    return at(dataclasses.replace(batch, **moved), batch.logprobs)
 
 
 def extreme(batch: Batch, log_ratio: float, nll: float) -> Batch:

@@ -75,6 +75,22 @@ def extremes(entry: Entry, options: Options) -> None:
                 require(bool(derivative(entry, options, batch).isfinite().all()), f"a gradient not finite {where}")
 
 
+def impossible_tokens(entry: Entry, options: Options) -> None:
+    """Value and gradient are finite where the behavior or the proximal policy gave a token no probability (-inf).
+
+    Nothing is promised for -inf in `logprobs`: the naive loss is infinite there, and the update ends as NonFinite.
+    """
+    for dtype in (torch.float64, torch.float32):
+        batch = batches.off_policy(entry.conventions.advantage, dtype)
+        for names in (["behavior_logprobs"], ["proximal_logprobs"], ["behavior_logprobs", "proximal_logprobs"]):
+            for every in (1, 3):
+                where = f"where {' and '.join(names)} are -inf in {dtype}; clamp them from below"
+                struck = batches.without_probability(batch, names, every)
+                total = value(entry, options, struck)
+                require(bool(total.isfinite()), f"a loss of {total.item()} {where}")
+                require(bool(derivative(entry, options, struck).isfinite().all()), f"a gradient not finite {where}")
+
+
 def repeatable(entry: Entry, options: Options) -> None:
     """Twice the same batch gives twice the same loss, of the batch's own type, and leaves the batch as it was."""
     for dtype in (torch.float64, torch.float32):
@@ -136,6 +152,7 @@ CHECKS: dict[str, Callable[[Entry, Options], None]] = {
         padding,
         permutation,
         extremes,
+        impossible_tokens,
         repeatable,
         on_policy_weight,
         undeclared,
@@ -152,7 +169,8 @@ def made_up(entry: Entry) -> Batch:
 def value(entry: Entry, options: Options, batch: Batch) -> Tensor:
     """The scalar loss under the conventions that the objective declares."""
     aggregate = make_aggregate(entry.conventions.aggregate, batches.WIDTH)
-    return reduced(apply_objective(entry, batch, options), batch.mask, aggregate, entry.conventions.denominator)
+    loss = apply_objective(entry, batch, options)
+    return reduced(loss, batch.mask, batch.group, aggregate, entry.conventions.denominator)
 
 
 def derivative(entry: Entry, options: Options, batch: Batch) -> Tensor:

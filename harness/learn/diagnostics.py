@@ -1,8 +1,9 @@
 """The same measurements of every update, whatever the objective reads: the harness may look where it may not.
 
 Means are over the tokens of the batch unless a line says otherwise. mu is the behavior policy, pi the current one
-before the update, d = log pi - log mu of a token limited to +-20, w = exp(d); D is the sum of d over a response,
-limited to +-20, and W = exp(D). A measurement over an empty side is 0.
+before the update, d = log pi - log mu of a token limited to +-20, w = exp(d); D is the sum of log pi - log mu over a
+response, limited to +-20, and W = exp(D). Effective sample sizes depend on the ratios of weights only and have no
+limit. A measurement over an empty side is 0.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from .aggregate import response_means
 from .policy import Step
 
 LOG_RATIO_LIMIT = 20.0  # nats
+LOWEST = -1e30  # nats, in the place of -inf
 
 DIAGNOSTICS = {
     "loss": "what was minimized: token losses after the aggregate",
     "loss_positive": "the part of it from responses with A > 0",
     "loss_negative": "the part of it from responses with A < 0",
+    "balance": "|loss| / mean |A|: 0 where both sides cancel each other (arXiv 2606.03070, theorem 2)",
+    "contribution_ratio": "|loss_negative / loss_positive| (arXiv 2606.03070, theorem 4); 0 where a side is missing",
     "reward": "mean reward of the responses trained on, as their behavior policies earned it",
     "zero_variance_fraction": "share of groups whose responses all have the same reward (TRL frac_reward_zero_std)",
     "response_tokens": "mean length of a response, end of sequence included",
@@ -75,6 +79,7 @@ def measure(
     mask, advantages = batch.mask, batch.advantages
     lag = batch.lag[mask].float()  # [tokens]
     values = dict(zip(("loss", "loss_positive", "loss_negative"), loss, strict=True))
+    values |= balance(*loss, float(advantages.abs().mean()))
     values |= {
         "reward": float(batch.rewards.mean()),
         "zero_variance_fraction": _zero_variance_fraction(batch),
@@ -92,6 +97,14 @@ def measure(
     values |= weight_by_sign(gradient, advantages, mask)
     values |= distance_from_behavior(batch.logprobs.detach(), batch.behavior_logprobs, mask)
     return {name: values[name] for name in DIAGNOSTICS}
+
+
+def balance(loss: float, positive: float, negative: float, mean_advantage: float) -> dict[str, float]:
+    """How far a loss and its two sides are from canceling each other, in units of the mean |A|."""
+    return {
+        "balance": abs(loss) / mean_advantage if mean_advantage else 0.0,
+        "contribution_ratio": abs(negative / positive) if positive else 0.0,
+    }
 
 
 def nll_by_sign(logprobs: Tensor, advantages: Tensor, mask: Tensor) -> dict[str, float]:
@@ -119,10 +132,11 @@ def weight_by_sign(gradient: Tensor, advantages: Tensor, mask: Tensor) -> dict[s
 
 def distance_from_behavior(logprobs: Tensor, behavior_logprobs: Tensor, mask: Tensor) -> dict[str, float]:
     """Ratio quantiles, divergences and effective sample sizes of the current policy on the behavior policy's tokens."""
-    d = (logprobs - behavior_logprobs).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).double()  # [B, T]
-    whole = d.where(mask, 0.0).sum(1)[mask.any(1)].clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)  # [responses], D
-    d = d[mask]  # [tokens]
-    w, whole_w = d.exp(), whole.exp()
+    distance = logprobs.double().clamp(min=LOWEST) - behavior_logprobs.double().clamp(min=LOWEST)  # [B, T]
+    whole = distance.where(mask, 0.0).sum(1)[mask.any(1)]  # [responses]
+    distance = distance[mask]  # [tokens]
+    d = distance.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)  # [tokens]
+    w, whole_w = d.exp(), whole.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
     p01, p50, p99 = torch.quantile(w, w.new_tensor([0.01, 0.5, 0.99])).tolist()
     return {
         "ratio_p01": p01,
@@ -133,14 +147,15 @@ def distance_from_behavior(logprobs: Tensor, behavior_logprobs: Tensor, mask: Te
         "kl_k3": float((w - 1 - d).mean()),
         "chi2_token": float(w.square().mean()) - 1,
         "chi2_sequence": float(whole_w.square().mean()) - 1,
-        "ess_token": effective_share(w),
-        "ess_sequence": effective_share(whole_w),
+        "ess_token": effective_share(distance),
+        "ess_sequence": effective_share(whole),
     }
 
 
-def effective_share(weights: Tensor) -> float:
-    """(sum w)^2 / (n sum w^2) of positive weights [n]: 1 where all are equal, 1/n where one is everything."""
-    return float(weights.sum().square() / (len(weights) * weights.square().sum()))
+def effective_share(log_weights: Tensor) -> float:
+    """(sum w)^2 / (n sum w^2) of weights given by their logarithms [n]: 1 where all are equal, 1/n where one is all."""
+    w = (log_weights - log_weights.max()).exp()  # [n], over the largest
+    return float(w.sum().square() / (len(w) * w.square().sum()))
 
 
 def _share(verdicts: Sequence[Verdict], method: str) -> float:

@@ -166,16 +166,17 @@ def differentiate(
     run: Run, objective: Entry, update: int, rollouts: Rollouts, forward: Forward, rewards: Tensor
 ) -> Differentiated:
     """The objective with the hyperparameters and conventions of `run` on one batch, differentiated; or NonFinite."""
-    advantages = make_advantage(run.advantage)(rewards, groups_of(rollouts))  # [B]
+    estimate = make_advantage(run.advantage)
+    advantages = estimate(rewards, groups_of(rollouts), rollouts.mask.sum(1))  # [B]
     batch = collate(rollouts, update, forward.logprobs, rewards, advantages)
     if "uniform" in objective.reads:
         batch = replace(batch, uniform=uniform_of(rollouts, run.seed, update).to(batch.mask.device))
     aggregate = make_aggregate(run.aggregate, run.max_tokens)
     loss = apply_objective(objective, batch, run.hyperparameters)
-    total = reduced(loss, batch.mask, aggregate, run.denominator)
+    total = reduced(loss, batch.mask, batch.group, aggregate, run.denominator)
     (gradient,) = torch.autograd.grad(total, forward.logprobs)
     require_finite(objective, update, total, gradient[batch.mask])
-    parts = reduced_by_sign(loss, batch.advantages, batch.mask, aggregate, run.denominator)
+    parts = reduced_by_sign(loss, batch.advantages, batch.mask, batch.group, aggregate, run.denominator)
     return Differentiated(batch, loss, total.item(), parts, gradient)
 
 

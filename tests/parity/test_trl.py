@@ -60,7 +60,7 @@ def batch() -> Batch:
         logprobs=(proximal + 0.4 * normal()).double().requires_grad_(),
         proximal_logprobs=proximal.double(),
         behavior_logprobs=behavior.double(),
-        advantages=advantages.group_mean(rewards.double(), group),
+        advantages=advantages.group_mean(rewards.double(), group, lengths),
         rewards=rewards,
         mask=torch.arange(WIDTH) < lengths[:, None],
         group=group,
@@ -122,6 +122,7 @@ def ours(batch: Batch, name: str, options: dict[str, Any], aggregate: str = "", 
     loss = reduced(
         apply_objective(entry, batch, entry.check_options(options)),
         batch.mask,
+        batch.group,
         make_aggregate(aggregate or entry.conventions.aggregate, MAX_TOKENS),
         denominator or entry.conventions.denominator,
     )
@@ -219,9 +220,10 @@ def test_same_advantages(
 ) -> None:
     _, inputs = score(batch, scale_rewards=scale)
     estimate = advantages.make_advantage(estimator)
-    same(estimate(batch.rewards, batch.group), inputs["advantages"], rtol=5e-4, atol=0)
+    arguments = batch.rewards, batch.group, batch.mask.sum(1)
+    same(estimate(*arguments), inputs["advantages"], rtol=5e-4, atol=0)
     monkeypatch.setattr(advantages, "STD_EPS", 1e-4)  # TRL's; ours is 1e-6, that of most others
-    same(estimate(batch.rewards, batch.group), inputs["advantages"], rtol=1e-5, atol=1e-5)
+    same(estimate(*arguments), inputs["advantages"], rtol=1e-5, atol=1e-5)
 
 
 # Where we differ on purpose.

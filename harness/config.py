@@ -43,6 +43,7 @@ MOST_SAMPLES = 1000  # of a problem; maj@k of more would leave the range of floa
 JUDGMENT = {"collapse", "baseline", "search", "executor", "address"}
 LATER: dict[str, Any] = {  # keys that came after the first results folders, with what these were made with
     "validation": 0,
+    "train_problems": 0,
     "sampler": "torch",
     "microbatch_tokens": 0,
     "group_packing": False,
@@ -100,6 +101,8 @@ class Settings(BaseModel):
     """Problems and how their answers are found; `lagbench list tasks`."""
     data: str | None = None
     """Where the task's data is, for tasks that read some: a local folder or a hub id."""
+    train_problems: NonNegativeInt = 0
+    """Train on so many of the task's problems, chosen at random once, the same for all cells; 0: on all of them."""
     model: str = "tiny"
     """`tiny` (embedded), a Hugging Face folder, or a hub id."""
     prompt: Annotated[str, AfterValidator(lambda name: prompt_form(name).name)] = "plain@1"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 # purposes: independent streams under one seed
-PROMPTS, TRAINING, EVALUATION, SCHEDULE, LENGTHS, MISMATCH, CHOICE = range(7)
+PROMPTS, TRAINING, EVALUATION, SCHEDULE, LENGTHS, MISMATCH, PROBLEMS, CHOICE = range(8)
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,11 @@ def stream(
 ) -> np.random.Generator:
     """The random stream at this address; the lower half of the counter's lowest word counts the numbers drawn."""
     return np.random.Generator(np.random.Philox(key=[seed, purpose], counter=[token << 32, sample, group, update]))
+
+
+def chosen_problems(count: int, num_problems: int) -> list[int]:
+    """Which `count` of a task's training problems a suite trains on, in their own order; the same for every seed."""
+    return sorted(stream(PROBLEMS, 0).permutation(num_problems)[:count].tolist())
 
 
 def prompt_order(seed: int, updates: int, groups: int, num_problems: int) -> np.ndarray:

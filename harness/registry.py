@@ -212,6 +212,7 @@ def objective(
     denominator: Literal["all", "kept"] = ...,
     on_policy_weight: Callable[..., Any] | None = ...,
     regularized: bool = ...,
+    balanced: bool = ...,
 ) -> Callable[[Function], Function]: ...
 
 

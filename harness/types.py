@@ -168,7 +168,9 @@ class Conventions:
     `advantage` and `aggregate` name shared estimators and aggregates; `denominator` says which tokens the aggregate
     counts after a rejection. `on_policy_weight` states the coefficient of A grad log pi of every token ([B], [B, T] or
     a number) where all policies are equal: a function whose arguments name `Batch` fields and options; None means 1.
-    `regularized` says that there is a gradient without advantages once the policies differ.
+    `regularized` says that there is a gradient without advantages once the policies differ. `balanced` says that under
+    these conventions the loss is zero whatever the policy, positive and negative side canceling each other
+    (arXiv 2606.03070, theorem 2); a report tells where a suite's own conventions undo that.
     """
 
     advantage: str = "group_mean_std"
@@ -176,6 +178,7 @@ class Conventions:
     denominator: Literal["all", "kept"] = "all"
     on_policy_weight: Callable[..., Any] | None = None
     regularized: bool = False
+    balanced: bool = False
 
     def __post_init__(self) -> None:
         if self.denominator not in ("all", "kept"):

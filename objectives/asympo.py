@@ -1,24 +1,29 @@
 """ASymPO, Asymmetric-Scale Policy Optimization: each response's loss in units of its own current mean NLL.
 
-    N_i     = mean over tokens of -log pi(y_it)
-    loss_it = A_i (-log pi(y_it)) / sg(max(N_i, nll_floor))
+    S_i     = mean over tokens of -log pi(y_it)                               (equation 2)
+    C_i     = 1 / sg(S_i)                                                     (equations 18 and 19)
+    loss_it = A_i C_i (-log pi(y_it)),   A_i = R_i - mean of the group        (equations 1 and 15)
 
-With seq-mean-token-mean aggregation response i contributes exactly A_i above the floor, so zero-sum advantages give a
-loss of zero whatever the policy: positive and negative sides stay balanced, and no behavior log-probability is needed.
-The gradient is that of mean_i A_i log N_i, recorded as `surrogate` because the loss itself is flat. The force on a
-token grows as its response becomes likely (the gradient weight is 1 / N_i), hence the floor; `floor_fraction` says how
-often it acts.
+A response contributes exactly A_i, whatever the policy has come to think of it, so that the two sides of a group weigh
+the same (theorem 2) and the loss is zero: look at `balance` and at `surrogate`, mean A log S, whose gradient this is.
+No behavior log-probability is needed. Without the stop-gradient there would be no gradient at all.
 
-The formula is the natural reading of the abstract; what no public text states is an option, the recommended reading
-being the default. The stop-gradient: without it (`detach_scale=False`) every response contributes the constant A_i and
-the gradient is identically zero above the floor. The floor: below about 1e-3 nats the rounding of bf16 logits dominates
-N_i. The level of the scale: `scale_level="sign_group"` divides by the mean N of the group's responses of the same sign
-of A (zero-sum by group for equal advantages within a sign), `group` and `batch` by those means (not zero-sum).
-`rescale="batch_mean_nll"` multiplies by sg(mean N of the batch), so that the gradient has the naive one's size.
+What the theorem needs: advantages that sum to zero (no division by a standard deviation is needed, none is harmful;
+the shift of `asymre` is), the mean over responses of the mean over their tokens, no empty response, S_i above the
+floor. A suite that fixes other conventions breaks it, and the report then says by how much.
+
+A single weight has no bound but the floor: a response at mean NLL 0.001 weighs 1000 times one at 1. The force on its
+logits stays bounded, (1 - p) / -log p of a token is at most 1, but what is nearly certain is pushed as hard as the
+rest. The paper divides by S_i as it is; `nll_floor` keeps a certain response from dividing by zero, and
+`floor_fraction` says how often. `asympo_stable` is the paper's remedy.
+
+Two readings that the paper does not take. `normalizer="sum"` divides by the sum of the response's NLL, which gives
+`seq_mean_token_sum` and `token_mean` the balance of `seq_mean_token_mean`. `sides="negative"` leaves C_i = 1 where
+A_i >= 0: an SPO whose constant is the response's own 1 / S_i.
 
 Not ASPO (arXiv 2510.06062, flips the ratio of positive tokens) and not AsymRE (2506.20520).
 
-Source: arXiv 2606.03070
+Source: arXiv 2606.03070, equations 18 and 19
 """
 
 from typing import Literal
@@ -28,52 +33,41 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import of_group, sequence_mean
+from .arithmetic import NonNegative, sequence_mean
 
-Level = Literal["response", "sign_group", "group", "batch"]
-
-
-def weight(logprobs: Tensor, mask: Tensor, nll_floor: float) -> Tensor:
-    """1 / N_i [B], of the default options."""
-    return 1 / sequence_mean(-logprobs, mask).clamp(min=nll_floor)
+Normalizer = Literal["mean", "sum"]
+Sides = Literal["both", "negative"]
 
 
-@objective(on_policy_weight=weight)
+def weight(
+    logprobs: Tensor, advantages: Tensor, mask: Tensor, nll_floor: float, normalizer: Normalizer, sides: Sides
+) -> Tensor:
+    """C_i [B]."""
+    scale = sequence_mean(-logprobs, mask).clamp(min=nll_floor)  # [B]
+    if normalizer == "sum":
+        scale = scale * mask.sum(1).clamp(min=1)
+    return (1 / scale).where((advantages < 0) | (sides == "both"), 1.0)
+
+
+@objective(advantage="group_mean", on_policy_weight=weight, balanced=True)
 def asympo(
     logprobs: Tensor,
     advantages: Tensor,
     mask: Tensor,
-    group: Tensor,
     *,
-    nll_floor: float = 1e-3,
-    detach_scale: bool = True,
-    scale_level: Level = "response",
-    rescale: Literal["none", "batch_mean_nll"] = "none",
+    nll_floor: NonNegative = 1e-6,
+    normalizer: Normalizer = "mean",
+    sides: Sides = "both",
 ) -> Loss:
     """Token NLL divided by its response's current mean NLL (stop-gradient), times the advantage."""
-    nll = (-logprobs).masked_fill(~mask, 0.0)  # [B, T]
-    mean_nll = sequence_mean(nll, mask)  # [B]
-    present = mask.any(1)  # [B]
-    scale = shared(mean_nll, advantages, group, present, scale_level).clamp(min=nll_floor)  # [B]
-    if detach_scale:
-        scale = scale.detach()
-    tokens = advantages[:, None] * nll / scale[:, None]  # [B, T]
-    if rescale == "batch_mean_nll":
-        tokens = tokens * (mean_nll.sum() / present.sum().clamp(min=1)).detach()  # an empty response has NLL 0
-    return Loss(tokens, _metrics(mean_nll.detach(), advantages, present, nll_floor))
+    current = logprobs.detach()
+    scale = weight(current, advantages, mask, nll_floor, normalizer, sides)  # [B]
+    tokens = -(advantages * scale)[:, None] * logprobs  # [B, T]
+    return Loss(tokens, surrogate(sequence_mean(-current, mask), advantages, mask.any(1), nll_floor))
 
 
-def shared(mean_nll: Tensor, advantages: Tensor, group: Tensor, present: Tensor, level: Level) -> Tensor:
-    """The mean NLL [B] that a response is divided by: its own, or that of all responses it shares a scale with."""
-    if level == "response":
-        return mean_nll
-    together = {"sign_group": 3 * group + advantages.sign().long(), "group": group, "batch": torch.zeros_like(group)}
-    total, count = (of_group(values, together[level], "sum") for values in (mean_nll, present.to(mean_nll.dtype)))
-    return total / count.clamp(min=1)  # an empty response has NLL 0
-
-
-def _metrics(mean_nll: Tensor, advantages: Tensor, present: Tensor, nll_floor: float) -> dict[str, float]:
-    """`surrogate`: mean A log N over the responses that have tokens; `floor_fraction`: share of them at the floor."""
+def surrogate(mean_nll: Tensor, advantages: Tensor, present: Tensor, nll_floor: float) -> dict[str, float]:
+    """`surrogate`: mean A log S over the responses that have tokens; `floor_fraction`: share of them at the floor."""
     log_nll = mean_nll.clamp(min=torch.finfo(mean_nll.dtype).tiny).log()  # [B]
     count = present.sum().clamp(min=1)
     return {

@@ -82,7 +82,9 @@ def logs(rows: Rows) -> Rows:
     return [[log(x) for x in row] for row in rows]
 
 
-def weight_is(name: str, expected: list[float] | float, options: dict[str, Any] | None = None, **inputs: Any) -> None:
+def weight_is(
+    name: str, expected: Rows | list[float] | float, options: dict[str, Any] | None = None, **inputs: Any
+) -> None:
     entry = OBJECTIVES.get(name)
     fields = entry.check_options(options or {}) | fields_of(**inputs)
     function = entry.conventions.on_policy_weight

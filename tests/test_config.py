@@ -91,8 +91,8 @@ def test_thresholds_of_the_verdict_change_no_cell(tmp_path: Path) -> None:
 
 def test_ids_outlast_new_settings() -> None:
     """Of a cell of 2026, before `validation`: the id that its folder holds."""
-    suite = load_suite("tiny", ["objectives=asympo", "lags=0", "seeds=0"])
-    assert cells(suite)[1].id == "af427a50b4bbc812"
+    suite = load_suite("tiny", ["objectives=grpo", "lags=0", "seeds=0"])
+    assert cells(suite)[1].id == "742cded5eab223dd"
     assert (
         load_suite("tiny").label
         == load_suite("tiny", ["validation=0"]).label
@@ -131,6 +131,18 @@ def test_search() -> None:
     mixed = load_suite("tiny_search", ["mismatch=bf16,none"])
     assert searched(mixed)[3e-5].mismatch == ("none",)
     assert searched(load_suite("tiny_search", ["mismatch=bf16"]))[3e-5].mismatch == ("bf16",)
+
+
+def test_train_problems_are_chosen_once() -> None:
+    """So many different ones of all, in their order, the same for every seed; the test set stays."""
+    whole = task_of(load_suite("quick"))
+    few = task_of(load_suite("quick", ["train_problems=100"]))
+    places = [list(whole.train).index(problem) for problem in few.train]
+    assert len(set(places)) == 100 and places == sorted(places) and max(places) - min(places) > 3000
+    assert few.test == whole.test
+    assert few.train == task_of(load_suite("quick", ["train_problems=100", "seeds=7"])).train
+    validated = task_of(load_suite("quick", ["train_problems=100", "validation=10"]))
+    assert (validated.train, validated.test) == (few.train[:90], few.train[90:])
 
 
 def test_validation_problems_are_training_problems() -> None:
@@ -197,6 +209,8 @@ def test_all_objectives() -> None:
         ("baseline=sop", "unknown objective 'sop' .did you mean 'spo'"),
         ("validation=3457", "=3457 leaves 31 of 3488 problems of task chain to train on, but an update asks 32"),
         ("validation=-1", "validation=-1 is not valid"),
+        ("train_problems=31", "train_problems=31: expected 32, what one update asks, to 3488, what task chain has"),
+        ("train_problems=3489", "train_problems=3489: expected 32, what one update asks, to 3488"),
         ("search=3", "search=3 is not valid: expected search.NAME=value, as in search.learning_rates=3e-5,1e-4"),
         ("search.seeds=7", "'search.learning_rates' is missing"),
         ("search.seds=7", "unknown key 'search.seds' .did you mean 'search.seeds'.*; expected search.learning_rates, "),

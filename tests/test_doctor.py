@@ -15,7 +15,14 @@ from lagbench.harness import store
 from lagbench.harness.config import Run, load_suite
 from lagbench.harness.doctor import memory
 from lagbench.harness.doctor.machine import EXTRAS, Gpu, look
-from lagbench.harness.doctor.memory import GIB, Model, layer_activations, learner_memory, training_flops
+from lagbench.harness.doctor.memory import (
+    GIB,
+    Model,
+    decoding_bytes,
+    layer_activations,
+    learner_memory,
+    training_flops,
+)
 from lagbench.harness.doctor.tiers import PROMPT, TIERS, gsm8k, math, reached, sharded_math
 from lagbench.harness.doctor.trial import Trial, attempt
 from lagbench.harness.learn.policy import Policy
@@ -107,6 +114,37 @@ def test_figures_of_the_page() -> None:
         assert told.format(operations / (0.3 * 989e12 * 3600)) in page
 
 
+def test_cost_of_the_papers_protocol() -> None:
+    """docs/tiers.md says what the arithmetic does: GPU hours of a cell at 1,000 and at 4,096 tokens a response."""
+    page = (Path(__file__).parent.parent / "docs" / "tiers.md").read_text()
+    suite = load_suite("asympo_math")
+    assert suite.max_tokens == 4096 and len(cells(suite)) == 55
+    responses = suite.prompts_per_update * suite.responses_per_prompt
+    exams = (500 + 30 + 30 + 40 + 1319 + 272) * suite.eval_samples
+    for model in (memory.QWEN3_1_7B, memory.LLAMA_3B, memory.QWEN3_4B):
+        cache = 0.4 * 80e9 - 2 * model.parameters
+        hours = []
+        for tokens in (1000, 4096):
+            operations = training_flops(model, suite.updates * responses * (PROMPT + tokens), True)
+            read = [suite.updates * decoding_bytes(model, responses, PROMPT, tokens, cache)]
+            read.append(decoding_bytes(model, exams, PROMPT, tokens, cache))
+            hours.append([operations / (0.3 * 989e12 * 3600), *(count / (0.5 * 3.35e12 * 3600) for count in read)])
+        spans = [f"{low:.1f} to {high:.1f}" for low, high in zip(*hours, strict=True)]
+        total = f"{54 * sum(hours[0]):.0f} to {54 * sum(hours[1]):.0f}"
+        assert f"| {model.name} | {' | '.join(spans)} | {total} |" in page
+        if model is memory.QWEN3_1_7B:
+            assert f"{sum(hours[0]):.1f} to {sum(hours[1]):.1f} GPU hours a cell, 55 cells" in page
+    divided = [sharded_math(model, n, 256, 4096) / GIB for model, n in ((memory.QWEN3_4B, 8), (memory.LLAMA_3B, 4))]
+    assert "GPUs of {:.1f} (Qwen3-4B, eight) and {:.1f} GiB (Llama, four)".format(*divided) in page
+
+
+def test_decoding_by_hand() -> None:
+    """2 layers of 4 keys and values in bf16 are 32 bytes a token; 3 + 4 tokens read 3 + 4, that is 3 * 2 + 1 = 7."""
+    cache = 32 * 5 * 2  # two responses of 5 tokens at a time, so three take one and a half rounds of two steps
+    assert decoding_bytes(SMALL, 3, 3, 2, cache) == 3 * 7 * 32 + 1.5 * 2 * 2 * 1288
+    assert decoding_bytes(SMALL, 1, 3, 2, cache) == 7 * 32 + 2 * 2 * 1288
+
+
 def test_copies_are_those_of_the_policy(run: Callable[..., Run]) -> None:
     """What a policy holds after an update is as large as the arithmetic says, but for AdamW's counters."""
     chain = load_task("chain", {})
@@ -149,13 +187,21 @@ def saved_bytes(model: Model, layers: int, bf16: bool) -> int:
     return sum(size for size, _ in storages.values()) - copies
 
 
-@pytest.mark.parametrize("suite", ["gsm8k", "math"])
-def test_suites_of_tiers_run_in_a_shrunk_form(tmp_path: Path, suite: str) -> None:
+@pytest.mark.parametrize(("suite", "rate"), [("gsm8k", 1e-6), ("math", 1e-6), ("asympo_math", 2e-6)])
+def test_suites_of_tiers_run_in_a_shrunk_form(tmp_path: Path, suite: str, rate: float) -> None:
     """With the embedded model, one update of few and short responses, and everything else as the suite has it."""
     embedded = ("task=chain", "model=tiny", "prompt=plain", "sampler=torch", "objectives=asympo", "lags=0", "seeds=0")
-    short = ("updates=1", "prompts_per_update=2", "max_tokens=16", "eval_problems=2", "eval_samples=1")
+    short = (
+        "updates=1",
+        "prompts_per_update=2",
+        "max_tokens=16",
+        "eval_problems=2",
+        "eval_samples=1",
+        "eval_tasks=chain",
+        "train_problems=0",
+    )
     run = cells(load_suite(suite, [*embedded, *short]))[1]
-    assert run.gradient_checkpointing and run.microbatch_tokens == 16384 and run.learning_rate == 1e-6
+    assert run.gradient_checkpointing and run.microbatch_tokens == 16384 and run.learning_rate == rate
     run_cell(run, tmp_path, Execution("a test", 1, 60.0), lambda version: None)
     assert store.read_json(tmp_path / store.FAILED) is None
     assert store.read_json(tmp_path / store.RESULT)["updates"] == 1

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from golden import Rows, _, check, double, fields_of, logs, loss_of, weight_is
 
-from lagbench import InputError
 from lagbench.harness.registry import OBJECTIVES
+from lagbench.harness.types import InputError
 
 
 def sigmoid(x: float) -> float:
@@ -46,9 +46,15 @@ def test_positive_only() -> None:
 
 
 def test_spo() -> None:
-    half, twice = [[1, 1, 1], [0.5, 0.5, _]], [[1, 1, 1], [2, 2, _]]
-    check("spo", **NAIVE, tokens=[[1, 0.25, 1.5], [-0.375, -1, _]], weight=half)
-    check("spo", {"neg_scale": 2.0}, **NAIVE, tokens=[[1, 0.25, 1.5], [-1.5, -4, _]], weight=twice)
+    fifth, half = [[1, 1, 1], [0.2, 0.2, _]], [[1, 1, 1], [0.5, 0.5, _]]
+    check("spo", **NAIVE, tokens=[[1, 0.25, 1.5], [-0.15, -0.4, _]], weight=fifth)
+    check("spo", {"neg_scale": 0.5}, **NAIVE, tokens=[[1, 0.25, 1.5], [-0.375, -1, _]], weight=half)
+
+
+@pytest.mark.parametrize("outside", [-0.1, 1.1])
+def test_spo_scale_is_a_share(outside: float) -> None:
+    with pytest.raises(InputError, match=r"spo: neg_scale=.* is not valid: .*; the default is 0.2"):
+        OBJECTIVES.get("spo").check_options({"neg_scale": outside})
 
 
 def test_opmd() -> None:
@@ -74,84 +80,108 @@ def test_gpg() -> None:
     check("gpg", **inputs, rewards=5 * [1], group=5 * [0], tokens=zero, weight=zero, metrics={"alpha": 0})
 
 
-# N = 2, 4, 1, 6, 10 and none; 2 * group + sign or group + sign would mix up the groups
+# S = 2, 4, 1, 6 and none
 ASYMPO = {
-    "logprobs": [[-1.0, -3.0], [-4.0, _], [-1.0, _], [-5.0, -7.0], [-10.0, _], [_, _]],
-    "advantages": [2.0, 1.0, -3.0, -1.0, -2.0, 5.0],
-    "group": [0, 0, 0, 1, 2, 2],
-    # (2 log 2 + log 4 - 3 log 1 - log 6 - 2 log 10) / 5, the empty response not counted
-    "metrics": {"surrogate": (4 * log(2) - log(6) - 2 * log(10)) / 5, "floor_fraction": 0},
+    "logprobs": [[-1.0, -3.0], [-4.0, _], [-1.0, _], [-5.0, -7.0], [_, _]],
+    "advantages": [2.0, 1.0, -3.0, -1.0, 5.0],
+    # (2 log 2 + log 4 - 3 log 1 - log 6) / 4, the empty response not counted
+    "metrics": {"surrogate": (4 * log(2) - log(6)) / 4, "floor_fraction": 0},
 }
 
 
-def asympo_scales(*scales: float) -> dict[str, Rows]:
-    """tokens A (-log pi) / scale and weight 1 / scale of the five responses above."""
-    a, b, c, d, e = scales
-    tokens = [[2 / a, 6 / a], [4 / b, _], [-3 / c, _], [-5 / d, -7 / d], [-20 / e, _], [_, _]]
-    return {"tokens": tokens, "weight": [[1 / s, 1 / s] for s in scales] + [[_, _]]}
-
-
 def test_asympo() -> None:
-    # 2 * (1, 3) / 2; 1 * 4 / 4; -3 * 1 / 1; -1 * (5, 7) / 6; -2 * 10 / 10
-    tokens = [[1, 3], [1, _], [-3, _], [-5 / 6, -7 / 6], [-2, _], [_, _]]
-    weight = [[0.5, 0.5], [0.25, _], [1, _], [1 / 6, 1 / 6], [0.1, _], [_, _]]
+    # 2 * (1, 3) / 2; 1 * 4 / 4; -3 * 1 / 1; -1 * (5, 7) / 6
+    tokens = [[1, 3], [1, _], [-3, _], [-5 / 6, -7 / 6], [_, _]]
+    weight = [[0.5, 0.5], [0.25, _], [1, _], [1 / 6, 1 / 6], [_, _]]
     check("asympo", **ASYMPO, tokens=tokens, weight=weight)
 
 
+def test_asympo_normalizer_sum() -> None:
+    # 2 * (1, 3) / 4; 1 * 4 / 4; -3 * 1 / 1; -1 * (5, 7) / 12: each response sums to its advantage
+    tokens = [[0.5, 1.5], [1, _], [-3, _], [-5 / 12, -7 / 12], [_, _]]
+    weight = [[0.25, 0.25], [0.25, _], [1, _], [1 / 12, 1 / 12], [_, _]]
+    check("asympo", {"normalizer": "sum"}, **ASYMPO, tokens=tokens, weight=weight)
+
+
+def test_asympo_negative_side_only() -> None:
+    # 2 * (1, 3); 1 * 4; the others as above
+    tokens = [[2, 6], [4, _], [-3, _], [-5 / 6, -7 / 6], [_, _]]
+    weight = [[1, 1], [1, _], [1, _], [1 / 6, 1 / 6], [_, _]]
+    check("asympo", {"sides": "negative"}, **ASYMPO, tokens=tokens, weight=weight)
+
+
 def test_asympo_floor() -> None:
-    # N = 6e-4, below 1e-3: 2 * (4e-4, 8e-4) / 1e-3 and weight 1000; N = 12e-4, above: -3 and 1 / 12e-4
-    inputs = {"logprobs": [[-4e-4, -8e-4], [-12e-4, _], [_, _]], "advantages": [2.0, -3.0, 1.0], "group": [0, 0, 0]}
-    surrogate = (2 * log(6e-4) - 3 * log(12e-4)) / 2
-    expected = {"tokens": [[0.8, 1.6], [-3, _], [_, _]], "metrics": {"surrogate": surrogate, "floor_fraction": 0.5}}
-    check("asympo", **inputs, **expected, weight=[[1000, 1000], [1e4 / 12, _], [_, _]])
-    # without the stop-gradient the constant floor is all that leaves a gradient
-    check("asympo", {"detach_scale": False}, **inputs, **expected, weight=[[1000, 1000], [0, _], [_, _]])
+    # S = 6e-4: weight 1 / 6e-4, a response at 0.001 weighs 1000; S = 4e-7 is below 1e-6: 1 * 4e-7 / 1e-6
+    inputs = {"logprobs": [[-4e-4, -8e-4], [-1e-3, _], [-4e-7, _], [_, _]], "advantages": [2.0, -3.0, 1.0, 1.0]}
+    surrogate = (2 * log(6e-4) - 3 * log(1e-3) + log(4e-7)) / 3
+    metrics = {"surrogate": surrogate, "floor_fraction": 1 / 3}
+    weight = [[1e4 / 6, 1e4 / 6], [1000, _], [1e6, _], [_, _]]
+    check("asympo", **inputs, tokens=[[4 / 3, 8 / 3], [-3, _], [0.4, _], [_, _]], weight=weight, metrics=metrics)
+    # a floor of 1e-3: 2 * (4e-4, 8e-4) / 1e-3; S = 1e-3 is not below it
+    tokens, weight = [[0.8, 1.6], [-3, _], [4e-4, _], [_, _]], [[1000, 1000], [1000, _], [1000, _], [_, _]]
+    metrics = {"surrogate": surrogate, "floor_fraction": 2 / 3}
+    check("asympo", {"nll_floor": 1e-3}, **inputs, tokens=tokens, weight=weight, metrics=metrics)
 
 
-def test_asympo_at_the_floor_and_certain() -> None:
-    # N = 1 is not below a floor of 1; N = 0 is: 0 / 1, its logarithm that of the smallest normal number, 2^-1022
+def test_asympo_of_a_certain_response_and_of_none() -> None:
+    # S = 0: 0 / 1e-6, its logarithm that of the smallest normal number, 2^-1022
+    metrics = {"surrogate": 2 * -1022 * log(2), "floor_fraction": 1}
+    check("asympo", logprobs=[[0.0, _]], advantages=[2.0], tokens=[[0, _]], weight=[[1e6, _]], metrics=metrics)
+    none = {"metrics": {"surrogate": 0, "floor_fraction": 0}, "tokens": [[_, _]], "weight": [[_, _]]}
+    check("asympo", logprobs=[[_, _]], advantages=[2.0], **none)
+
+
+# Clipped at p_low 1/4 and p_high 1/2: -log p of 1/8, 1/4, 1/2 and 3/4 becomes, in units of log 2,
+# 3, 2, 1 and 1 where A >= 0 (S = 7/4), 2, 2, 1 and -log2(3/4) = Q where A < 0
+STABLE = {"logprobs": logs(3 * [[1 / 8, 1 / 4, 1 / 2, 3 / 4]]), "advantages": [2.0, -1.0, 0.0]}
+BOUNDS = {"p_low": 0.25, "p_high": 0.5}
+Q = -log(0.75) / log(2)
+
+
+def test_asympo_stable() -> None:
+    up, down = 7 / 4, (5 + Q) / 4  # S over log 2
     check(
-        "asympo",
-        {"nll_floor": 1.0},
-        logprobs=[[-0.5, -1.5], [0.0, _]],
-        advantages=[2.0, -3.0],
-        group=[0, 1],
-        tokens=[[1, 3], [0, _]],
-        weight=[[1, 1], [1, _]],
-        metrics={"surrogate": -3 * -1022 * log(2) / 2, "floor_fraction": 0.5},
+        "asympo_stable",
+        BOUNDS,
+        **STABLE,
+        # 2 * (3, 2, 1, 1) / (7/4); -(2, 2, 1, Q) / S; 0
+        tokens=[[24 / 7, 16 / 7, 8 / 7, 8 / 7], [-2 / down, -2 / down, -1 / down, -Q / down], [0, 0, 0, 0]],
+        # a token at its bound keeps its gradient, one beyond it has none
+        weight=[[1 / (up * log(2))] * 3 + [0], [0] + [1 / (down * log(2))] * 3, [0] * 4],
+        metrics={
+            "surrogate": (2 * log(up * log(2)) - log(down * log(2))) / 3,
+            "floor_fraction": 0,
+            "at_p_low": 1 / 12,  # 1/8 where A = -1
+            "at_p_high": 2 / 12,  # 3/4 where A = 2 and where A = 0
+        },
     )
 
 
-def test_asympo_of_one_response_and_of_none() -> None:
-    one = {"metrics": {"surrogate": 2 * log(4), "floor_fraction": 0}, "tokens": [[2, _]], "weight": [[0.25, _]]}
-    for level in ("response", "group", "batch"):
-        check("asympo", {"scale_level": level}, logprobs=[[-4.0, _]], advantages=[2.0], group=[0], **one)
-    none = {"metrics": {"surrogate": 0, "floor_fraction": 0}, "tokens": [[_, _]], "weight": [[_, _]]}
-    check("asympo", logprobs=[[_, _]], advantages=[2.0], group=[0], **none)
+def test_asympo_stable_defaults_and_floor() -> None:
+    # 0.99 is above 0.98 and 0.01 below 0.02, each on its side: S = -log 0.98 and -log 0.02, loss A, no gradient;
+    # 0.97 and 0.03 are left alone
+    metrics = {
+        "surrogate": (log(-log(0.98)) - log(-log(0.02)) + log(-log(0.97)) - log(-log(0.03))) / 4,
+        "floor_fraction": 0,
+        "at_p_low": 0.25,
+        "at_p_high": 0.25,
+    }
+    inputs = {"logprobs": logs([[0.99], [0.01], [0.97], [0.03]]), "advantages": [1.0, -1.0, 1.0, -1.0]}
+    weight = [[0], [0], [-1 / log(0.97)], [-1 / log(0.03)]]
+    check("asympo_stable", **inputs, tokens=[[1], [-1], [1], [-1]], weight=weight, metrics=metrics)
+    # under A < 0 nothing is clipped above: S = 0.001 weighs 1000; the empty response counts nowhere
+    metrics = {"surrogate": -log(1e-3), "floor_fraction": 0, "at_p_low": 0, "at_p_high": 0}
+    inputs = {"logprobs": [[-0.001], [_]], "advantages": [-1.0, 1.0]}
+    check("asympo_stable", **inputs, tokens=[[-1], [_]], weight=[[1000], [_]], metrics=metrics)
+    # with a floor of 0.01: -0.001 / 0.01, weight 100
+    metrics |= {"floor_fraction": 1}
+    check("asympo_stable", {"nll_floor": 0.01}, **inputs, tokens=[[-0.1], [_]], weight=[[100], [_]], metrics=metrics)
 
 
-def test_asympo_without_stop_gradient() -> None:
-    zero = [[0, 0], [0, _], [0, _], [0, 0], [0, _], [_, _]]  # sum over tokens of A l / N = A L, a constant
-    tokens = asympo_scales(2, 4, 1, 6, 10)["tokens"]
-    check("asympo", {"detach_scale": False}, **ASYMPO, tokens=tokens, weight=zero)
-
-
-@pytest.mark.parametrize(
-    ("level", "scales"),
-    [
-        ("sign_group", (3, 3, 1, 6, 10)),  # (2 + 4) / 2; the empty response of group 2 does not count
-        ("group", (7 / 3, 7 / 3, 7 / 3, 6, 10)),  # (2 + 4 + 1) / 3
-        ("batch", 5 * (4.6,)),  # (2 + 4 + 1 + 6 + 10) / 5
-    ],
-)
-def test_asympo_scale_level(level: str, scales: tuple[float, ...]) -> None:
-    check("asympo", {"scale_level": level}, **ASYMPO, **asympo_scales(*scales))
-
-
-def test_asympo_rescale() -> None:
-    # everything times the batch's mean N, 4.6
-    scales = [n / 4.6 for n in (2, 4, 1, 6, 10)]
-    check("asympo", {"rescale": "batch_mean_nll"}, **ASYMPO, **asympo_scales(*scales))
+@pytest.mark.parametrize("option", [{"p_low": 0.0}, {"p_high": 1.5}, {"nll_floor": -1.0}])
+def test_asympo_stable_bounds_are_probabilities(option: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="is not valid"):
+        OBJECTIVES.get("asympo_stable").check_options(option)
 
 
 # PPO's clip by token. 1.2 and 0.8 cut in the advantage's direction, 0.5 and 1.5 the other way are left alone.
@@ -1026,8 +1056,9 @@ def test_every_objective_is_here() -> None:
 # The paper's advantage, aggregate and denominator where they are not group_mean_std, seq_mean_token_mean and all
 CONVENTIONS: dict[str, dict[str, Any]] = {
     "a3po": {},
-    "asympo": {},
     "aspo": {},
+    "asympo": {"advantage": "group_mean", "balanced": True},
+    "asympo_stable": {"advantage": "group_mean", "balanced": True},
     "asymre": {"advantage": "asymre", "aggregate": "token_mean"},
     "bapo": {"aggregate": "token_mean"},
     "cispo": {"aggregate": "token_mean"},
@@ -1061,7 +1092,7 @@ CONVENTIONS: dict[str, dict[str, Any]] = {
     "rollout_is": {"aggregate": "token_mean"},
     "sapo": {},
     "sat": {},
-    "spo": {},
+    "spo": {"advantage": "group_mean"},
     "sppo": {"aggregate": "token_mean"},
     "tis": {"aggregate": "token_mean"},
     "topr": {"advantage": "group_mean", "aggregate": "seq_mean_token_sum"},
@@ -1074,6 +1105,7 @@ ORDINARY = {
     "aggregate": "seq_mean_token_mean",
     "denominator": "all",
     "regularized": False,
+    "balanced": False,
 }
 
 
@@ -1088,12 +1120,20 @@ def test_conventions(name: str) -> None:
 
 def test_on_policy_weight_is_one_unless_stated() -> None:
     stated = {name for name in CONVENTIONS if OBJECTIVES.get(name).conventions.on_policy_weight is not None}
-    assert stated == {"asympo", "clip_cov", "gepo", "gpg", "luspo", "opmd", "positive_only", "spo"}
+    assert stated == {"asympo", "asympo_stable", "clip_cov", "gepo", "gpg", "luspo", "opmd", "positive_only", "spo"}
 
 
 def test_asympo_weight() -> None:
-    inputs = {"logprobs": [[-1.0, -3.0], [-4e-4, -8e-4], [-0.25, _]], "advantages": [1.0, 1.0, -1.0]}
-    weight_is("asympo", [0.5, 1000, 4], **inputs)  # 1 / N, at most 1 / 1e-3
+    inputs = {"logprobs": [[-1.0, -3.0], [-4e-7, _], [-0.25, _]], "advantages": [1.0, 1.0, -1.0]}
+    weight_is("asympo", [0.5, 1e6, 4], **inputs)  # 1 / S, at most 1 / 1e-6
+    weight_is("asympo", [0.25, 1e6, 4], {"normalizer": "sum"}, **inputs)
+    weight_is("asympo", [1, 1, 4], {"sides": "negative"}, **inputs)
+
+
+def test_asympo_stable_weight() -> None:
+    up, down = 7 / 4 * log(2), (5 + Q) / 4 * log(2)
+    rows = [[1 / up] * 3 + [0], [0] + [1 / down] * 3, [1 / up] * 3 + [0]]
+    weight_is("asympo_stable", rows, BOUNDS, **STABLE)
 
 
 def test_gepo_weight() -> None:
@@ -1122,4 +1162,4 @@ def test_positive_only_weight() -> None:
 
 
 def test_spo_weight() -> None:
-    weight_is("spo", [1, 0.5, 1], logprobs=3 * [[-1.0]], advantages=[0.5, -0.5, 0.0])
+    weight_is("spo", [1, 0.2, 1], logprobs=3 * [[-1.0]], advantages=[0.5, -0.5, 0.0])

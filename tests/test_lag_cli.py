@@ -364,3 +364,16 @@ def test_the_schedule_of_the_page_is_one(lagbench, tmp_path: Path) -> None:
     assert [row[0] for row in data["source"]] == [0, 0, 2, 0, 4, 1, 6, 3] and data["max"] == 4
     listed = {row["name"]: row for row in json.loads(lagbench("lag", "list", "--json", env=environment).stdout)}
     assert listed["alternating"]["distribution"] == "mine"
+
+
+def test_the_page_draws_the_asynchrony_of_asympo() -> None:
+    """Updates, sources and lags of the drawing are those of `verl:0.5,16`, and it is what the suite runs."""
+    suite = load_suite("asympo")
+    assert suite.lags == load_suite("asympo_math").lags == ("sync", "periodic:16", "verl:0.5,16")
+    source = make_plan("verl:0.5,16", Scene(64, 1, 16, 0, lambda: np.zeros((64, 1)))).source[:, 0]
+    drawing = DOCS.partition("### The asynchrony of arXiv 2606.03070")[2].split("```")[1]
+    lines = [line.partition("mean")[0].split() for line in drawing.strip().splitlines()]
+    updates, sources, ages = ([int(number) for number in line if number.isdigit()] for line in lines)
+    assert sources == [source[u] for u in updates] and ages == [u - source[u] for u in updates]
+    steady = np.arange(16, 64) - source[16:]
+    assert steady.mean() == 15.5 and (np.arange(16) - source[:16]).tolist() == list(range(16))

@@ -257,6 +257,8 @@ def test_diagnostics_by_value() -> None:
             "loss": 0.5,
             "loss_positive": 2.0,
             "loss_negative": -1.5,
+            "balance": 0.5,  # 0.5 over a mean |A| of 1
+            "contribution_ratio": 0.75,
             "reward": 0.75,
             "zero_variance_fraction": 0.5,
             "response_tokens": 2,

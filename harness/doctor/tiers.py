@@ -59,9 +59,12 @@ def math(model: Model) -> int:
     return int(learner_memory(model, 16384, checkpointing=True).peak / (1 - ENGINE))
 
 
-def sharded_math(model: Model, processes: int) -> int:
-    """Bytes of each GPU for math.toml with a learner over several: 32 x 16 responses of up to 2048 tokens, divided."""
-    drawn = 512 * (PROMPT + 2048) // processes
+def sharded_math(model: Model, processes: int, responses: int = 512, max_tokens: int = 2048) -> int:
+    """Bytes of each GPU for math.toml with a learner over several: 32 x 16 responses of up to 2048 tokens, divided.
+
+    asympo_math.toml has half as many of twice the length.
+    """
+    drawn = responses * (PROMPT + max_tokens) // processes
     memory = learner_memory(model, 16384, processes=processes, sharded=True, checkpointing=True, drawn_tokens=drawn)
     return memory.peak
 

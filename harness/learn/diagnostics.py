@@ -24,6 +24,8 @@ DIAGNOSTICS = {
     "loss": "what was minimized: token losses after the aggregate",
     "loss_positive": "the part of it from responses with A > 0",
     "loss_negative": "the part of it from responses with A < 0",
+    "balance": "|loss| / mean |A|: 0 where both sides cancel each other (arXiv 2606.03070, theorem 2)",
+    "contribution_ratio": "|loss_negative / loss_positive| (arXiv 2606.03070, theorem 4); 0 where a side is missing",
     "reward": "mean reward of the responses trained on, as their behavior policies earned it",
     "zero_variance_fraction": "share of groups whose responses all have the same reward (TRL frac_reward_zero_std)",
     "response_tokens": "mean length of a response, end of sequence included",
@@ -77,6 +79,7 @@ def measure(
     mask, advantages = batch.mask, batch.advantages
     lag = batch.lag[mask].float()  # [tokens]
     values = dict(zip(("loss", "loss_positive", "loss_negative"), loss, strict=True))
+    values |= balance(*loss, float(advantages.abs().mean()))
     values |= {
         "reward": float(batch.rewards.mean()),
         "zero_variance_fraction": _zero_variance_fraction(batch),
@@ -94,6 +97,14 @@ def measure(
     values |= weight_by_sign(gradient, advantages, mask)
     values |= distance_from_behavior(batch.logprobs.detach(), batch.behavior_logprobs, mask)
     return {name: values[name] for name in DIAGNOSTICS}
+
+
+def balance(loss: float, positive: float, negative: float, mean_advantage: float) -> dict[str, float]:
+    """How far a loss and its two sides are from canceling each other, in units of the mean |A|."""
+    return {
+        "balance": abs(loss) / mean_advantage if mean_advantage else 0.0,
+        "contribution_ratio": abs(negative / positive) if positive else 0.0,
+    }
 
 
 def nll_by_sign(logprobs: Tensor, advantages: Tensor, mask: Tensor) -> dict[str, float]:

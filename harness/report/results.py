@@ -28,7 +28,7 @@ from .evidence import Evidence, evidence
 MEASURES = (  # of updates, for curves and means
     "reward", "nll", "nll_positive", "nll_negative", "nll_ratio", "entropy", "ess_token", "ess_sequence", "kl_k1",
     "kl_k3", "ratio_p99", "removed_positive", "removed_negative", "gradient_norm", "gradient_cosine", "response_tokens",
-    "truncated_fraction", "engine_gap_mean",
+    "truncated_fraction", "engine_gap_mean", "balance", "contribution_ratio",
 )  # fmt: skip
 
 

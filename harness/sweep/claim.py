@@ -16,7 +16,7 @@ from ..types import InputError
 from .expand import planned
 from .integrity import start_over
 
-NO_MATTER = {"id"} | JUDGMENT  # may differ from what a folder holds
+NO_MATTER = {"id", "balanced"} | JUDGMENT  # may differ from what a folder holds
 AXES = {"objectives": "objective", "lags": "lag", "mismatch": "mismatch", "seeds": "seed"}  # of a suite, of a cell
 ELSEWHERE = "use another --results folder"
 
@@ -156,11 +156,18 @@ def _held(folder: Path) -> Any:
 
 
 def describe(run: Run) -> dict[str, Any]:
-    """A cell's configuration, its id, what its objective reads and what its paper uses around the formula."""
-    described: dict[str, Any] = {"id": run.id, "reads": [], "paper": {}, **run.model_dump(mode="json")}
+    """A cell's configuration, its id, what its objective reads and promises, and its paper's conventions."""
+    described: dict[str, Any] = {
+        "id": run.id,
+        "reads": [],
+        "paper": {},
+        "balanced": False,
+        **run.model_dump(mode="json"),
+    }
     if run.objective is not None:
         entry = OBJECTIVES.get(run.objective)
         described |= {"reads": list(entry.reads), "paper": entry.conventions.names}
+        described["balanced"] = entry.conventions.balanced
         described["plan_digest"] = plan_digest(run)
     return described
 

@@ -18,6 +18,7 @@ from ..learn.packing import require_packable
 from ..learn.recompute import recomputable
 from ..models import locate
 from ..models.load import context_length, load_tokenizer, model_without_weights
+from ..noise import chosen_problems
 from ..prompts import prompt_form
 from ..registry import OBJECTIVES, Entry, did_you_mean, load_task
 from ..rollout.mismatch import make_mismatch, spelled
@@ -170,11 +171,12 @@ def planned(lag: str, settings: Settings, seed: int) -> LagPlan:
 def task_of(settings: Settings) -> Task:
     """The task of a suite or a run, its data read.
 
-    Under `validation=N` the last N training problems stand in the place of the test set, which is not looked at. An
-    InputError where fewer problems would be left to train on than one update asks, or with `eval_tasks`.
+    Under `train_problems=N` only N of its training problems are left. Under `validation=N` the last N of these stand
+    in the place of the test set, which is not looked at. An InputError where fewer problems would be left to train on
+    than one update asks, or with `eval_tasks`.
     """
     options: dict[str, Any] = {} if settings.data is None else {"data": settings.data}
-    task, held_out = load_task(settings.task, options), settings.validation
+    task, held_out = _with_fewer_problems(load_task(settings.task, options), settings), settings.validation
     if not held_out:
         return task
     if settings.eval_tasks:
@@ -188,3 +190,16 @@ def task_of(settings: Settings) -> Task:
             f"{settings.task} to train on, but an update asks {settings.prompts_per_update}; lower it"
         )
     return replace(task, train=task.train[:left], test=task.train[left:])
+
+
+def _with_fewer_problems(task: Task, settings: Settings) -> Task:
+    """The task with as many training problems as the settings want; an InputError where it has fewer."""
+    wanted, held = settings.train_problems, len(task.train)
+    if not wanted:
+        return task
+    if not settings.prompts_per_update <= wanted <= held:
+        raise InputError(
+            f"train_problems={wanted}: expected {settings.prompts_per_update}, what one update asks, to {held}, what "
+            f"task {settings.task} has to train on"
+        )
+    return replace(task, train=[task.train[i] for i in chosen_problems(wanted, held)])

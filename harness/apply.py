@@ -13,6 +13,9 @@ from .types import Batch, InputError, Loss
 
 def apply_objective(entry: Entry, batch: Batch, hyperparameters: Mapping[str, Any]) -> Loss:
     """The objective's loss on `batch`, given only the fields that it declares; an InputError names what is wrong."""
+    missing = [name for name in entry.reads if getattr(batch, name) is None]
+    if missing:
+        raise InputError(f"objective {entry} reads {missing[0]}, which this batch lacks; give the batch one")
     try:
         loss = entry.function(*(getattr(batch, name) for name in entry.reads), **hyperparameters)
     except Exception as error:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PROMPTS, TRAINING, EVALUATION, SCHEDULE, LENGTHS, MISMATCH, PROBLEMS = range(
-    7
-)  # purposes: independent streams under one seed
+# purposes: independent streams under one seed
+PROMPTS, TRAINING, EVALUATION, SCHEDULE, LENGTHS, MISMATCH, PROBLEMS, CHOICE = range(8)
 
 
 @dataclass(frozen=True)

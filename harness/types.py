@@ -121,6 +121,8 @@ class Batch:
     Only `logprobs` carries a gradient. `proximal_logprobs` are those of the policy at the start of the update; with
     one optimizer step per batch they equal `logprobs` in value. They and `behavior_logprobs` may be -inf: that policy
     gave the token no probability.
+    `uniform` is for an objective that picks tokens at random: the run's own noise, the same whenever the update is
+    repeated; None where the objective does not read it.
     """
 
     logprobs: Tensor  # [B, T]
@@ -131,12 +133,13 @@ class Batch:
     mask: Tensor  # [B, T] bool
     group: Tensor  # [B] int64, which prompt a response belongs to
     lag: Tensor  # [B, T] int32, updates between the policy that drew a token and the current one
+    uniform: Tensor | None = None  # [B, T] float64 in [0, 1), an independent number for every token
 
     def __post_init__(self) -> None:
         rows, width = self.logprobs.shape
-        for name in ("behavior_logprobs", "proximal_logprobs", "mask", "lag"):
+        for name in ("behavior_logprobs", "proximal_logprobs", "mask", "lag", "uniform"):
             value = getattr(self, name)
-            if tuple(value.shape) != (rows, width):
+            if value is not None and tuple(value.shape) != (rows, width):
                 raise ValueError(f"Batch.{name} has shape {tuple(value.shape)}, expected [B, T] = ({rows}, {width})")
         for name in ("advantages", "rewards", "group"):
             value = getattr(self, name)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 Positive = Annotated[float, Field(gt=0)]  # an option that nothing else makes sense for
 NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
 LOG_RATIO_LIMIT = 20.0  # nats; beyond it a ratio is a constant and carries no gradient, as in verl, SkyRL, OpenRLHF
 LOWEST = -1e30  # nats, in the place of -inf, so that every difference is finite
 
@@ -66,6 +67,17 @@ def clipped_surrogate(ratio: Tensor, advantages: Tensor, clip_low: float, clip_h
 def fraction(flags: Tensor, mask: Tensor) -> float:
     """Share of the tokens on the mask that are flagged; 0 if the mask is empty."""
     return float((flags & mask).sum() / mask.sum().clamp(min=1))
+
+
+def covariance(logprobs: Tensor, advantages: Tensor, mask: Tensor) -> Tensor:
+    """What each token adds to the covariance of advantage and log-probability over the batch: [B, T], detached.
+
+    (A - mean A)(log pi - mean log pi), both means over the tokens on the mask; 0 off it (arXiv 2505.22617).
+    """
+    count = mask.sum().clamp(min=1)
+    logs = logprobs.detach().masked_fill(~mask, 0.0)  # [B, T]
+    weights = advantages[:, None].expand(mask.shape).masked_fill(~mask, 0.0)  # [B, T]
+    return ((weights - weights.sum() / count) * (logs - logs.sum() / count)).masked_fill(~mask, 0.0)
 
 
 def sequence_mean(values: Tensor, mask: Tensor) -> Tensor:

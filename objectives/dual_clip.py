@@ -5,7 +5,8 @@
 
 PPO's clip leaves one corner open: a negative token that has become much more likely than when it was drawn has an
 unbounded loss. Above r = dual its gradient is zero too. verl (always), SkyRL and Trinity-RFT use dual 3; ROLL 1 + 2
-clip = 1.4, off by default; AReaL, slime, NeMo-RL and OpenRLHF have it off.
+clip = 1.4, off by default; AReaL, slime, NeMo-RL and OpenRLHF have it off. INTELLECT-2's two-sided clip (arXiv
+2505.07291; TRL's `delta`) is the same with dual = delta, if that lies above 1 + clip_high.
 
 Source: arXiv 1912.09729
 """

@@ -18,6 +18,7 @@ from small_suites import LAGBENCH, ROOT
 from lagbench.harness.cli import main
 from lagbench.harness.config import Run
 
+pytest.register_assert_rewrite("golden")
 collect_ignore = ["plugin"]  # a package of its own; importing it here would register its objective
 SHARED_DATA = ROOT.parent / "shared" / "data"
 

@@ -32,7 +32,7 @@ from lagbench.harness.registry import OBJECTIVES
 
 TESTS = Path(__file__).parent
 OBJECTIVE_FILES = TESTS.parent / "objectives"
-GOLDEN = str(TESTS / "test_golden_values.py")
+GOLDEN = [str(path) for path in sorted(TESTS.glob("test_golden_values*.py"))]
 SWAPS = {"+": "-", "-": "+", "*": "/", "/": "*", "<": ">", ">": "<", "&": "|", "|": "&", "**": "*", "~": "",
          ">=": "<=", "<=": ">="}  # fmt: skip
 
@@ -123,9 +123,9 @@ def survives(mutant: Mutant) -> bool:
         for path in OBJECTIVE_FILES.glob("[a-z]*.py"):
             if path.stem != "arithmetic":
                 importlib.reload(importlib.import_module(f"lagbench.objectives.{path.stem}"))
-        return pytest.main(["-x", "-q", "-p", "no:cacheprovider", GOLDEN]) == 0
+        return pytest.main(["-x", "-q", "-p", "no:cacheprovider", *GOLDEN]) == 0
     chosen = ["-k", f"test_{mutant.module}"]
-    outcome = pytest.main(["-x", "-q", "-p", "no:cacheprovider", GOLDEN, *chosen])
+    outcome = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *GOLDEN, *chosen])
     if outcome == pytest.ExitCode.NO_TESTS_COLLECTED:
         raise RuntimeError(f"no golden value of {mutant.module}")
     if outcome != pytest.ExitCode.OK:
@@ -136,7 +136,7 @@ def survives(mutant: Mutant) -> bool:
 def main(names: list[str]) -> None:
     OBJECTIVES.all()
     check_objective(OBJECTIVES.get("grpo"))
-    for module in ("test_golden_values", "transformers.models.qwen3.modeling_qwen3"):
+    for module in ("golden", "transformers.models.qwen3.modeling_qwen3"):
         importlib.import_module(module)
     paths = sorted(p for p in OBJECTIVE_FILES.glob("[a-z]*.py") if not names or p.stem in names)
     for path in paths:

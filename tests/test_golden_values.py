@@ -5,86 +5,18 @@ unless stated, so that `-w A log pi` reads 2 w A. `_` is padding: NaN, so that n
 gradient weight: the coefficient of A grad log pi in the sum of all tokens that are kept.
 """
 
-import inspect
-from functools import partial
-from math import exp, inf, log, nan, sqrt
+from math import exp, inf, log, sqrt
 from typing import Any
 
 import pytest
-import torch
-from torch import Tensor
+from golden import Rows, _, check, double, fields_of, logs, loss_of, weight_is
 
-from lagbench import InputError, Loss
 from lagbench.harness.registry import OBJECTIVES
 from lagbench.harness.types import InputError
-
-_ = nan
-Rows = list[list[float]]
-double = partial(torch.tensor, dtype=torch.float64)
-
-
-def loss_of(name: str, options: dict[str, Any] | None = None, **fields: Tensor) -> Loss:
-    entry = OBJECTIVES.get(name)
-    return entry.function(*(fields[f] for f in entry.reads), **entry.check_options(options or {}))
-
-
-def fields_of(
-    advantages: list[float],
-    logprobs: Rows | float = -2.0,
-    ratios: Rows | None = None,
-    log_ratios: Rows | None = None,
-    step: Rows | None = None,
-    **others: Any,
-) -> dict[str, Tensor]:
-    """`ratios` (or their logarithms) are pi / mu; with `step`, pi / proximal, they are proximal / mu."""
-    given = next(rows for rows in (ratios, log_ratios, logprobs) if isinstance(rows, list))
-    mask = ~double(given).isnan()
-    lp = double(logprobs).expand(mask.shape).where(mask, nan)
-    fields = {"logprobs": lp.clone().requires_grad_(), "mask": mask, "advantages": double(advantages)}
-    if step is not None:
-        lp = fields["proximal_logprobs"] = lp - double(step).log()
-    if ratios is not None:
-        fields["behavior_logprobs"] = lp - double(ratios).log()
-    if log_ratios is not None:
-        fields["behavior_logprobs"] = lp - double(log_ratios)
-    types = {"group": torch.int64, "lag": torch.int32}
-    return fields | {f: torch.tensor(v, dtype=types.get(f, torch.float64)) for f, v in others.items()}
-
-
-def check(
-    name: str,
-    options: dict[str, Any] | None = None,
-    *,
-    tokens: Rows,
-    weight: Rows | None = None,
-    gradient: Rows | None = None,
-    kept: list[list[int]] | None = None,
-    metrics: dict[str, float] | None = None,
-    step_scale: float = 1.0,
-    **inputs: Any,
-) -> None:
-    """The loss of `inputs` is what is stated; values of padding and of rejected tokens are not compared."""
-    fields = fields_of(**inputs)
-    left = fields["mask"]
-    loss = loss_of(name, options, **fields)
-    assert (loss.kept is None) == (kept is None)
-    if kept is not None:
-        assert (loss.kept & left).tolist() == (torch.tensor(kept, dtype=torch.bool) & left).tolist()
-        left = left & loss.kept
-    torch.testing.assert_close(loss.tokens[left], double(tokens)[left])
-    (found,) = torch.autograd.grad(loss.tokens.where(left, 0.0).sum(), fields["logprobs"])
-    expected = double(gradient) if gradient else -fields["advantages"][:, None] * double(weight)
-    torch.testing.assert_close(found[fields["mask"]], expected[fields["mask"]])
-    assert loss.metrics == pytest.approx(metrics or {}, rel=1e-7)
-    assert loss.step_scale == pytest.approx(step_scale, rel=1e-9)
 
 
 def sigmoid(x: float) -> float:
     return 1 / (1 + exp(-x))
-
-
-def logs(rows: Rows) -> Rows:
-    return [[log(x) for x in row] for row in rows]
 
 
 # No behavior policy
@@ -1126,35 +1058,45 @@ CONVENTIONS: dict[str, dict[str, Any]] = {
     "a3po": {},
     "asympo": {"advantage": "group_mean", "balanced": True},
     "asympo_stable": {"advantage": "group_mean", "balanced": True},
+    "aspo": {},
     "asymre": {"advantage": "asymre", "aggregate": "token_mean"},
     "bapo": {"aggregate": "token_mean"},
     "cispo": {"aggregate": "token_mean"},
+    "clip_cov": {"aggregate": "token_mean"},
     "dapo": {"aggregate": "token_mean", "denominator": "kept"},
     "decoupled_ppo": {},
     "dppo": {"aggregate": "token_mean"},
     "dr_grpo": {"advantage": "group_mean", "aggregate": "fixed_length"},
     "dual_clip": {},
+    "geo_mask": {"aggregate": "token_mean"},
     "gepo": {"advantage": "group_mean"},
     "gmpo": {},
     "gpg": {"advantage": "group_mean", "aggregate": "token_mean"},
     "grpo": {},
     "gspo": {},
     "icepop": {},
+    "ipo": {"advantage": "group_mean", "aggregate": "token_mean", "regularized": True},
     "is_pg": {"aggregate": "token_mean"},
     "kimi": {"advantage": "group_mean", "aggregate": "seq_mean_token_sum", "regularized": True},
+    "kl_cov": {"aggregate": "token_mean"},
+    "kpop": {"advantage": "group_mean", "aggregate": "token_mean", "regularized": True},
     "luspo": {},
     "m2po": {"aggregate": "token_mean"},
+    "minpro": {"aggregate": "token_mean"},
     "opmd": {"advantage": "opmd", "aggregate": "token_mean"},
     "opsm": {},
     "policy_gradient": {},
     "positive_only": {},
+    "rec": {"advantage": "group_mean", "aggregate": "token_mean"},
     "rloo": {"advantage": "leave_one_out", "aggregate": "seq_mean_token_sum"},
     "rollout_is": {"aggregate": "token_mean"},
     "sapo": {},
+    "sat": {},
     "spo": {"advantage": "group_mean"},
     "sppo": {"aggregate": "token_mean"},
     "tis": {"aggregate": "token_mean"},
     "topr": {"advantage": "group_mean", "aggregate": "seq_mean_token_sum"},
+    "up_grpo": {},
     "vcpo": {},
     "vespo": {"aggregate": "token_mean"},
 }
@@ -1176,19 +1118,9 @@ def test_conventions(name: str) -> None:
 # Weights on policy
 
 
-def weight_is(
-    name: str, expected: Rows | list[float] | float, options: dict[str, Any] | None = None, **inputs: Any
-) -> None:
-    entry = OBJECTIVES.get(name)
-    fields = entry.check_options(options or {}) | fields_of(**inputs)
-    function = entry.conventions.on_policy_weight
-    found = function(*(fields[f] for f in inspect.signature(function).parameters))
-    torch.testing.assert_close(torch.as_tensor(found, dtype=torch.float64).detach(), double(expected))
-
-
 def test_on_policy_weight_is_one_unless_stated() -> None:
     stated = {name for name in CONVENTIONS if OBJECTIVES.get(name).conventions.on_policy_weight is not None}
-    assert stated == {"asympo", "asympo_stable", "gepo", "gpg", "luspo", "opmd", "positive_only", "spo"}
+    assert stated == {"asympo", "asympo_stable", "clip_cov", "gepo", "gpg", "luspo", "opmd", "positive_only", "spo"}
 
 
 def test_asympo_weight() -> None:

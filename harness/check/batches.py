@@ -14,7 +14,7 @@ from ..types import Batch
 
 GROUPS, SAMPLES, WIDTH = 3, 4, 5
 ROWS = GROUPS * SAMPLES
-PER_TOKEN = ("logprobs", "behavior_logprobs", "proximal_logprobs", "lag")  # [B, T] fields, besides the mask
+PER_TOKEN = ("logprobs", "behavior_logprobs", "proximal_logprobs", "lag", "uniform")  # [B, T] besides the mask
 UNIFORM_NLL = (0.1, 2.1)  # nats
 SPREAD = {"proximal_logprobs": 0.1, "behavior_logprobs": 0.5}  # standard deviation of the log-ratio to the current one
 
@@ -38,6 +38,7 @@ def off_policy(advantage: str, dtype: torch.dtype = torch.float64, seed: int = 0
         mask=torch.arange(WIDTH) < lengths,
         group=group,
         lag=torch.randint(0, 9, (ROWS, WIDTH), generator=generator, dtype=torch.int32),
+        uniform=torch.rand(ROWS, WIDTH, generator=generator, dtype=torch.float64),
     )
 
 

@@ -118,7 +118,7 @@ def undeclared(entry: Entry, options: Options) -> None:
     batch = made_up(entry)
     hidden = {
         name: torch.full_like(getattr(batch, name).detach(), 7)
-        for name in ("behavior_logprobs", "proximal_logprobs", "lag", "rewards")
+        for name in ("behavior_logprobs", "proximal_logprobs", "lag", "rewards", "uniform")
         if name not in entry.reads
     }
     loss, other = (apply_objective(entry, b, options) for b in (batch, dataclasses.replace(batch, **hidden)))

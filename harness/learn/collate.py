@@ -8,6 +8,7 @@ from torch import Tensor
 from ..config import digest_of
 from ..lag import LagPlan
 from ..lag.trace import Group, as_group
+from ..noise import CHOICE, Noise
 from ..types import Batch, Rollouts
 
 
@@ -62,8 +63,14 @@ def prompts_digest(rollouts: Rollouts) -> str:
     return digest_of(rollouts.prompts)
 
 
+def uniform_of(rollouts: Rollouts, seed: int, update: int) -> Tensor:
+    """A number in [0, 1) for every token, [B, T] float64: a function of seed, update, group, sample and token alone."""
+    noise = Noise(CHOICE, seed, update, tuple(range(len(rollouts.prompts))), rollouts.group_size)
+    return torch.from_numpy(noise.uniforms(rollouts.tokens.shape[1]))
+
+
 def collate(rollouts: Rollouts, update: int, logprobs: Tensor, rewards: Tensor, advantages: Tensor) -> Batch:
-    """What objectives may read, on the device of `logprobs` [B, T]."""
+    """What objectives may read, on the device of `logprobs` [B, T]; without `uniform`, which few ask for."""
     device = logprobs.device
     return Batch(
         logprobs=logprobs,

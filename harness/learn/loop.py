@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from . import checkpoint
 from .advantages import make_advantage
 from .aggregate import make_aggregate, reduced, reduced_by_sign
 from .agreement import Agreement
-from .collate import collate, groups_of, prompts_digest, realized_versions, require_planned
+from .collate import collate, groups_of, prompts_digest, realized_versions, require_planned, uniform_of
 from .diagnostics import measure
 from .forward import Forward
 from .inbox import Inbox, Waiting, assemble, pack, take
@@ -169,6 +169,8 @@ def differentiate(
     estimate = make_advantage(run.advantage)
     advantages = estimate(rewards, groups_of(rollouts), rollouts.mask.sum(1))  # [B]
     batch = collate(rollouts, update, forward.logprobs, rewards, advantages)
+    if "uniform" in objective.reads:
+        batch = replace(batch, uniform=uniform_of(rollouts, run.seed, update).to(batch.mask.device))
     aggregate = make_aggregate(run.aggregate, run.max_tokens)
     loss = apply_objective(objective, batch, run.hyperparameters)
     total = reduced(loss, batch.mask, batch.group, aggregate, run.denominator)

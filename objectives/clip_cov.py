@@ -15,6 +15,7 @@ generator and take means and share over a micro-batch. share 2e-4, bounds 1 and 
 Source: arXiv 2505.22617, equations 12 and 13; verl and SkyRL `clip_cov`
 """
 
+import torch
 from torch import Tensor
 
 from lagbench import Loss, objective
@@ -62,6 +63,6 @@ def clip_cov(
 def picked(candidates: Tensor, mask: Tensor, uniform: Tensor, share: float) -> Tensor:
     """Those of the candidates with the smallest numbers, `share` of all tokens but at least one: [B, T] bool."""
     count = max(int(share * int(mask.sum())), 1)
-    ranked = uniform.masked_fill(~(candidates & mask), 2.0)  # [B, T], beyond every number in [0, 1)
+    ranked = uniform.masked_fill(~(candidates & mask), torch.inf)  # [B, T]
     limit = ranked.flatten().kthvalue(count).values
     return candidates & mask & (ranked <= limit)

@@ -2,12 +2,11 @@
 
     d_it    = sg(log pi(y_it) - log mu(y_it)),   q the smallest number with |d| <= q for 0.9 of the batch's tokens
     c_it    = 1 / (1 + (d_it / q)^2) if q > 0 and |d_it| > q, else 1
-    loss_it = -min(r_it A_i, clip(r_it, low, high) A_i),   r_it = pi(y_it) / mu(y_it)
-    high    = 1 + clip_high c_it if d_it > 0, else 1 + clip_high
-    low     = 1 - clip_low c_it  if d_it < 0, else 1 - clip_low
+    loss_it = -min(r_it A_i, clip(r_it, 1 - c_it clip_low, 1 + c_it clip_high) A_i),   r_it = pi(y_it) / mu(y_it)
 
-Only the end of the band on the side to which a token has moved comes closer, to less than half of its distance, so an
-update that leads away from mu is cut earlier and one that leads back is not. The gradient weight is r inside.
+The end of the band comes closer, to less than half of its distance, so an update that leads further away from mu is cut
+earlier, and one that leads back is not. The gradient weight is r inside. The paper moves only the end on the side to
+which the token has moved; the other one is never met by its ratio, so that is the same.
 `level="sequence"` is SAT-GSPO: the geometric mean of a response's ratios in place of all of them, before the quantile.
 `gated_fraction` is the share of tokens whose band is narrower. Clip 0.2 and 0.2 and quantile 0.9 are the paper's, for
 both levels; it takes the quantile over a micro-batch, here it is the whole batch.
@@ -45,15 +44,14 @@ def sat(
     q = smallest_reaching(moved[mask].abs(), quantile)
     gated = (moved.abs() > q) & (q > 0)  # [B, T]
     factor = (q**2 / (q**2 + moved**2)).where(gated, 1.0)  # [B, T], 1 / (1 + (d / q)^2)
-    high = 1 + clip_high * factor.where(moved > 0, 1.0)  # [B, T]
-    low = 1 - clip_low * factor.where(moved < 0, 1.0)  # [B, T]
     r, weights = d.exp(), advantages[:, None]  # [B, T], [B, 1]
-    loss = -(r * weights).minimum(r.clamp(low, high) * weights)  # [B, T]
+    clipped = r.clamp(1 - clip_low * factor, 1 + clip_high * factor)  # [B, T]; a ratio meets one of both ends
+    loss = -(r * weights).minimum(clipped * weights)  # [B, T]
     return Loss(loss, {"gated_fraction": fraction(gated, mask)})
 
 
 def smallest_reaching(values: Tensor, share: float) -> float:
-    """The smallest of `values` [n] that at least `share` of them do not exceed; 0 if there are none."""
+    """The smallest of `values` [n] that at least `share` of them do not exceed; infinity if there are none."""
     if len(values) == 0:
-        return 0.0
+        return math.inf
     return float(values.kthvalue(math.ceil(share * len(values))).values)

@@ -4,7 +4,7 @@ from math import log
 from typing import Any
 
 import pytest
-from golden import Rows, _, check, weight_is
+from golden import Rows, _, check, fields_of, loss_of, weight_is
 
 # mean A = 0 and mean log pi = -2 over four tokens: cov = 2 * (1, -1) and -2 * (1, -1)
 COV = {
@@ -45,6 +45,36 @@ def test_clip_cov_leaves_what_is_clipped() -> None:
     options, weight = {"clip_low": 0.5, "clip_high": 0.1}, [[0, 0.5, _], [1.5, 0, _]]
     tokens = [[-2.2, -1, _], [3, 0, _]]
     check("clip_cov", options, **inputs, tokens=tokens, weight=weight, metrics={"picked_fraction": 0.25})
+
+
+def test_clip_cov_default_bounds() -> None:
+    # cov = 1.05, -1.05, -0.95, 0.95: one candidate above 1; cov = 5.05, -5.05, -4.95, 4.95: one below 5
+    near = COV | {"logprobs": [[-0.95, -3.05, _], [-1.05, -2.95, _]], "advantages": [1.0, -1.0]}
+    tokens, weight = [[0, -1.1, _], [1.1, 1.1, _]], [[0, 1.1, _], [1.1, 1.1, _]]
+    check("clip_cov", **near, tokens=tokens, weight=weight, metrics={"picked_fraction": 0.25})
+    far = {"logprobs": [[-0.99, -3.01, _], [-1.01, -2.99, _]], "advantages": [5.0, -5.0]}
+    far |= {"ratios": [[1.25, 1.1, _], [1.1, 1.1, _]], "uniform": [[0.1, 0.2, _], [0.3, 0.4, _]]}
+    tokens, weight = [[-6, -5.5, _], [5.5, 0, _]], [[0, 1.1, _], [1.1, 0, _]]  # 1.25 is clipped at 1.2, too
+    check("clip_cov", **far, tokens=tokens, weight=weight, metrics={"picked_fraction": 0.25})
+    far |= {"ratios": [[1.1, 1.1, _], [1.1, 1.1, _]]}
+    tokens, weight = [[-5.5, -5.5, _], [5.5, 0, _]], [[1.1, 1.1, _], [1.1, 0, _]]
+    check("clip_cov", **far, tokens=tokens, weight=weight, metrics={"picked_fraction": 0.25})
+
+
+def many(name: str) -> dict[str, float]:
+    """Metrics of 10000 tokens, of which every second one has a cov of 2 and a little more."""
+    logs = [[-1 + t * 1e-6, -3 - t * 1e-6] for t in range(5000)]
+    numbers = [[t / 5000, t / 5000] for t in range(5000)]
+    inputs = {"logprobs": logs, "log_ratios": 5000 * [[0.1, 0.1]], "advantages": 2500 * [2.0, -2.0]}
+    return loss_of(name, **fields_of(**inputs, uniform=numbers)).metrics
+
+
+def test_clip_cov_of_many_tokens() -> None:
+    assert many("clip_cov") == pytest.approx({"picked_fraction": 2e-4})  # two of them
+
+
+def test_kl_cov_of_many_tokens() -> None:
+    assert many("kl_cov") == pytest.approx({"penalized_fraction": 2e-4})
 
 
 # mean A over four tokens (3 - 1 - 1 - 1) / 4 = 0, not over responses; mean log pi -2: cov = 3 * 1; -1 * (1, -1, -1)

@@ -101,6 +101,8 @@ def test_geo_mask_bounds() -> None:
     check("geo_mask", options, **inputs, tokens=tokens, weight=weight, kept=kept, metrics=metrics)
     none = {"log_ratios": [[_, _]], "advantages": [1.0], "tokens": [[_, _]], "weight": [[_, _]], "kept": [[1, 1]]}
     check("geo_mask", **none, metrics={"rejected_fraction": 0})
+    one = {"log_ratios": [[0.1]], "advantages": [1.0], "tokens": [[_]], "weight": [[0]], "kept": [[0]]}
+    check("geo_mask", **one, metrics={"rejected_fraction": 1})
 
 
 # 30 tokens: 26 of |d| = 0.01, then 0.15, then three of 0.18; the 27th, q = 0.15, is the first that 0.9 do not exceed.

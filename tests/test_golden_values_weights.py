@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from golden import Rows, _, check
 
+from lagbench.harness.registry import OBJECTIVES
+
 BOTH = {"ratios": [[1.19, 1.21, 0.5], [0.81, 0.79, 1.5]], "advantages": [2.0, -3.0]}  # just on either side of 0.2
 
 
@@ -13,10 +15,10 @@ def test_up_grpo() -> None:
     # A > 0: -A exactly, weight 1, at any ratio. A < 0: 3 * (0.81, 0.8, 1.5) and 3 * (2.9, 3)
     check(
         "up_grpo",
-        ratios=[[30.0, 0.01, _], [0.81, 0.79, 1.5], [2.9, 3.1, _], [0.5, _, _]],
-        advantages=[2.0, -3.0, -3.0, 0.0],
-        tokens=[[-2, -2, _], [2.43, 2.4, 4.5], [8.7, 9, _], [0, _, _]],
-        weight=[[1, 1, _], [0.81, 0, 1.5], [2.9, 0, _], [0, _, _]],
+        ratios=[[30.0, 0.01, _], [0.81, 0.79, 1.5], [2.9, 3.1, _], [0.5, _, _], [0.3, _, _]],
+        advantages=[2.0, -3.0, -3.0, 0.0, 0.5],
+        tokens=[[-2, -2, _], [2.43, 2.4, 4.5], [8.7, 9, _], [0, _, _], [-0.5, _, _]],
+        weight=[[1, 1, _], [0.81, 0, 1.5], [2.9, 0, _], [0, _, _], [1, _, _]],
     )
     options, inputs = {"clip_low": 0.5, "dual": 2.0}, {"ratios": [[0.51, 0.49, 1.9, 2.1]], "advantages": [-3.0]}
     check("up_grpo", options, **inputs, tokens=[[1.53, 1.5, 5.7, 6]], weight=[[0.51, 0, 1.9, 0]])
@@ -26,10 +28,10 @@ def test_aspo() -> None:
     # A > 0: 4 w with w = 1 / r up to 3, and none above 1.2; A < 0: 3 * (0.81, 0.8, 1.5)
     check(
         "aspo",
-        ratios=[[0.5, 0.2, 1.19, 1.21], [0.81, 0.79, 1.5, _], [0.7, _, _, _]],
-        advantages=[2.0, -3.0, 0.0],
-        tokens=[[8, 12, 4 / 1.19, 0], [2.43, 2.4, 4.5, _], [0, _, _, _]],
-        weight=[[2, 3, 1 / 1.19, 0], [0.81, 0, 1.5, _], [0, _, _, _]],
+        ratios=[[0.5, 0.2, 1.19, 1.21], [0.81, 0.79, 1.5, _], [0.7, _, _, _], [0.5, _, _, _]],
+        advantages=[2.0, -3.0, 0.0, 0.5],
+        tokens=[[8, 12, 4 / 1.19, 0], [2.43, 2.4, 4.5, _], [0, _, _, _], [2, _, _, _]],
+        weight=[[2, 3, 1 / 1.19, 0], [0.81, 0, 1.5, _], [0, _, _, _], [2, _, _, _]],
     )
     # bounds 0.5 and 1.4, reciprocals up to 4
     options = {"clip_low": 0.5, "clip_high": 0.4, "dual": 4.0}
@@ -49,6 +51,10 @@ def test_minpro() -> None:
     w = [[exp(0.5), exp(0.2), exp(-0.1), exp(-0.4)], [5, exp(-3), _, _], [exp(0.3), _, _, _]]
     tokens = [[2 * a * x for x in row] for a, row in zip(MINPRO["advantages"], w, strict=True)]
     check("minpro", **MINPRO, tokens=tokens, weight=w)
+
+
+def test_minpro_has_no_lower_bound_by_default() -> None:
+    assert OBJECTIVES.get("minpro").options["clip_low"] == 1  # any larger number would do the same
 
 
 def test_minpro_bounds() -> None:
@@ -110,6 +116,11 @@ def test_rec_at_the_bounds() -> None:
     for clip in ("one_side", "two_side", "ring", "sequence_one_side"):  # r = 1 is not beyond bounds that are both 1
         options = {"clip": clip, "clip_low": 0.0, "clip_high": 0.0}
         check("rec", options, ratios=[[1.0], [1.0]], advantages=[2.0, -3.0], tokens=[[4], [-6]], weight=[[1], [1]])
+
+
+def test_rec_of_a_small_advantage() -> None:
+    inputs = {"ratios": [[1.21, 0.79]], "advantages": [0.5]}
+    check("rec", **inputs, tokens=[[0, 1]], weight=[[0, 1]])
 
 
 def test_rec_sequence() -> None:

@@ -1,6 +1,6 @@
 """Every registered objective keeps the conformance; ASymPO and SPO keep what their definitions promise.
 
-Values by hand are in test_golden_values.py.
+Values by hand are in test_golden_values*.py.
 """
 
 from collections.abc import Callable
@@ -218,6 +218,7 @@ def stale(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         "proximal_logprobs": batch["logprobs"].detach(),
         "lag": torch.ones(behavior.shape, dtype=torch.int32),
         "rewards": (batch["advantages"] > 0).double(),
+        "uniform": torch.rand(behavior.shape, generator=generator, dtype=torch.float64),
     }
 
 
@@ -249,9 +250,40 @@ def stale(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         ("asymre", {}, "policy_gradient", {}),
         ("rloo", {}, "policy_gradient", {}),
         ("gspo", {"clip_low": 1e9, "clip_high": 1e9}, "gmpo", {"clip_low": 1e9, "clip_high": 1e9}),
+        ("ipo", {"limit": 1.0, "log_ratio_penalty": 0.0}, "is_pg", {}),
+        ("ipo", {"limit": 1.0, "log_ratio_penalty": 0.1}, "dppo", {"low": 1.0, "high": 1.0, "log_ratio_penalty": 0.1}),
+        ("kpop", {"limit": 1e9, "log_ratio_penalty": 0.1}, "ipo", {"limit": 1.0, "log_ratio_penalty": 0.1}),
+        ("sat", {"quantile": 1.0}, "grpo", {}),
+        ("sat", {"level": "sequence", "quantile": 1.0}, "gspo", {"clip_low": 0.2, "clip_high": 0.2}),
+        ("geo_mask", {"low": 0.0, "high": 1e9}, "grpo", {}),
+        ("clip_cov", {"cov_low": 1e9, "cov_high": 1e9}, "grpo", {}),
+        ("kl_cov", {"coefficient": 0.0}, "is_pg", {}),
+        ("rec", {"clip": "none"}, "policy_gradient", {}),
+        ("rec", {"weight": "ratio"}, "grpo", {}),
+        ("rec", {"clip": "two_side", "clip_low": 1 - 1 / 1.3, "clip_high": 0.3}, "sppo", {}),
+        ("rec", {"clip": "none", "k2": 0.05}, "kimi", {"level": "token"}),
+        ("rec", {"clip": "sequence_one_side", "weight": "sequence"}, "gspo", {"clip_low": 0.2, "clip_high": 0.2}),
     ],
 )
 def test_one_is_a_limit_of_another(
     stale: dict[str, Tensor], name: str, options: dict, other: str, other_options: dict
 ) -> None:
     torch.testing.assert_close(total_gradient(name, stale, **options), total_gradient(other, stale, **other_options))
+
+
+@pytest.mark.parametrize(
+    ("name", "positive", "negative"), [("up_grpo", "policy_gradient", "dual_clip"), ("aspo", None, "grpo")]
+)
+def test_each_side_is_another_objective(
+    stale: dict[str, Tensor], name: str, positive: str | None, negative: str
+) -> None:
+    found, up = total_gradient(name, stale), stale["advantages"] > 0
+    torch.testing.assert_close(found[~up], total_gradient(negative, stale)[~up])
+    if positive:
+        torch.testing.assert_close(found[up], total_gradient(positive, stale)[up])
+
+
+def test_minpro_is_cispo_for_the_first_token_alone(stale: dict[str, Tensor]) -> None:
+    found, expected = total_gradient("minpro", stale), total_gradient("cispo", stale)
+    torch.testing.assert_close(found[:, 0], expected[:, 0])
+    assert not torch.isclose(found, expected)[:, 1:][stale["mask"][:, 1:] & (expected[:, 1:] != 0)].all()

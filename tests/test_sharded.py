@@ -25,6 +25,11 @@ DIVIDED = {  # objectives, and how 12 and 8 rows are divided into passes: unequa
     "cispo": {"microbatch": 4},  # by token
     "gspo": {"group_packing": True, "gradient_checkpointing": True},  # by response
     "m2po": {"microbatch_tokens": 100},  # by statistics of the batch
+    "clip_cov": {"microbatch": 4},  # by chance
+}
+OPTIONS = {  # small enough to clip, and often enough to pick
+    "m2po": {"budget": 0.01},
+    "clip_cov": {"share": 0.2, "cov_low": 0.0, "cov_high": 1e9},
 }
 TIED = "tied"
 
@@ -52,9 +57,14 @@ def tied(tmp_path_factory) -> Path:
 
 def settings(objective: str, **changes: object) -> Run:
     """A run of five groups of four for two processes."""
-    options = {"budget": 0.01} if objective == "m2po" else {}  # small enough to clip
     size = {"prompts_per_update": 5, "responses_per_prompt": 4, "learning_rate": 1e-4, "updates": 4, "temperature": 1.5}
-    axes = {"objective": objective, "hyperparameters": options, "lag": "sync", "seed": 0, "learner_processes": 2}
+    axes = {
+        "objective": objective,
+        "hyperparameters": OPTIONS.get(objective, {}),
+        "lag": "sync",
+        "seed": 0,
+        "learner_processes": 2,
+    }
     return Run(**(size | axes | DIVIDED[objective] | changes))
 
 
@@ -90,6 +100,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path, tied: Path) -> None:
         moved = (two["weights"]["model.layers.0.mlp.up_proj.weight"] - start.model.layers[0].mlp.up_proj.weight).abs()
         assert moved.max() > 2e-4  # three steps of the learning rate: twenty times what the comparison tolerates
     assert alone["m2po"]["rows"][0]["objective"]["threshold"] < 1  # the statistics of the batch did something
+    assert alone["clip_cov"]["rows"][0]["objective"]["picked_fraction"] > 0.1
     assert len(alone[TIED]["weights"]) == len(alone["cispo"]["weights"]) - 1
 
     one = processes.learned(runs["cispo"], *processes.first_group(rollouts, verdicts))

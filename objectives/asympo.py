@@ -23,7 +23,7 @@ A_i >= 0: an SPO whose constant is the response's own 1 / S_i.
 
 Not ASPO (arXiv 2510.06062, flips the ratio of positive tokens) and not AsymRE (2506.20520).
 
-Source: arXiv 2606.03070, equations 18 and 19
+Source: arXiv 2606.03070
 """
 
 from typing import Literal

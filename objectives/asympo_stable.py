@@ -18,21 +18,17 @@ The paper gives ranges, p_low 0.01 to 0.05 and p_high 0.95 to 0.99; 0.02 and 0.9
 diagnostic is recorded: `at_p_low` and `at_p_high`, the share of all tokens that are clipped at each bound. The optional
 floor of the denominator is the paper's, 1e-6 here for certain responses only.
 
-Source: arXiv 2606.03070, equations 44 to 46
+Source: arXiv 2606.03070
 """
 
 from math import log
-from typing import Annotated
 
-from pydantic import Field
 from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import NonNegative, fraction, sequence_mean
+from .arithmetic import NonNegative, Share, fraction, sequence_mean
 from .asympo import surrogate
-
-Probability = Annotated[float, Field(gt=0, le=1)]
 
 
 def clipped(logprobs: Tensor, advantages: Tensor, p_low: float, p_high: float) -> Tensor:
@@ -53,8 +49,8 @@ def asympo_stable(
     advantages: Tensor,
     mask: Tensor,
     *,
-    p_low: Probability = 0.02,
-    p_high: Probability = 0.98,
+    p_low: Share = 0.02,
+    p_high: Share = 0.98,
     nll_floor: NonNegative = 1e-6,
 ) -> Loss:
     """ASymPO whose log-probabilities are clipped above for positive advantages and below for negative ones."""

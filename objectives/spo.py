@@ -10,7 +10,7 @@ NLL of positives over that of negatives (the recorded `nll_positive` and `nll_ne
 
 Not Single-stream (arXiv 2509.13232), Segment (2505.23564), Simple or Soft Policy Optimization, and not `sppo`.
 
-Source: arXiv 2606.03070, equation 16
+Source: arXiv 2606.03070
 """
 
 from typing import Annotated
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Scale = Annotated[float, Field(ge=0, le=1)]
 
 
 def weight(advantages: Tensor, neg_scale: float) -> Tensor:
@@ -30,6 +30,6 @@ def weight(advantages: Tensor, neg_scale: float) -> Tensor:
 
 
 @objective(advantage="group_mean", on_policy_weight=weight)
-def spo(logprobs: Tensor, advantages: Tensor, *, neg_scale: Share = 0.2) -> Loss:
+def spo(logprobs: Tensor, advantages: Tensor, *, neg_scale: Scale = 0.2) -> Loss:
     """Naive policy gradient with negative advantages scaled by a constant."""
     return Loss(-(weight(advantages, neg_scale) * advantages)[:, None] * logprobs)  # [B, T]

@@ -1,6 +1,6 @@
 """docs/parity.md, made from the test files beside this one without importing any peer: what is there is what is told.
 
-    python tests/parity/page.py > docs/parity.md
+python tests/parity/page.py > docs/parity.md
 """
 
 import ast
@@ -63,7 +63,9 @@ class Peer(NamedTuple):
 
 
 def peers() -> list[Peer]:
-    return [read(ast.parse(path.read_text())) for path in sorted(HERE.glob("test_*.py")) if path.stem != "test_parity_page"]
+    return [
+        read(ast.parse(path.read_text())) for path in sorted(HERE.glob("test_*.py")) if path.stem != "test_parity_page"
+    ]
 
 
 def read(tree: ast.Module) -> Peer:

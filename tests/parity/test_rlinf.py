@@ -52,7 +52,9 @@ RESPONSES = {**THEIR_CLIP, "loss_agg_func": reductions.get_loss_agg_func("seq-me
 CASES = [
     Case("compute_ppo_actor_loss", "grpo", CLIP, RESPONSES),
     Case("compute_ppo_actor_loss", "dapo", CLIP, TOKENS, denominator="all"),
-    Case("compute_ppo_actor_loss, clip_ratio_c", "dual_clip", {**CLIP, "dual": 2.0}, {**RESPONSES, "clip_ratio_c": 2.0}),
+    Case(
+        "compute_ppo_actor_loss, clip_ratio_c", "dual_clip", {**CLIP, "dual": 2.0}, {**RESPONSES, "clip_ratio_c": 2.0}
+    ),
 ]
 
 
@@ -63,8 +65,22 @@ def test_same_loss_and_gradient(batch: Batch, case: Case) -> None:
 
 REJECTING = {**TOKENS, "behave_weight_threshold": 1.5}
 DECOUPLED_CASES = [
-    Case("compute_decoupled_ppo_actor_loss", "decoupled_ppo", {**CLIP, "weight_cap": 1.5, "bound": "mask"}, REJECTING, "token_mean", "kept"),
-    Case("compute_decoupled_ppo_actor_loss, versions", "a3po", {**CLIP, "weight_cap": 1.5}, REJECTING, "token_mean", "kept"),
+    Case(
+        "compute_decoupled_ppo_actor_loss",
+        "decoupled_ppo",
+        {**CLIP, "weight_cap": 1.5, "bound": "mask"},
+        REJECTING,
+        "token_mean",
+        "kept",
+    ),
+    Case(
+        "compute_decoupled_ppo_actor_loss, versions",
+        "a3po",
+        {**CLIP, "weight_cap": 1.5},
+        REJECTING,
+        "token_mean",
+        "kept",
+    ),
 ]
 
 
@@ -99,7 +115,9 @@ def test_same_advantages(batch: Batch, pair: Pair) -> None:
 
 def test_differs_in_rejected_tokens(batch: Batch) -> None:
     """RLinf takes rejected tokens out of the mean, as verl; ours keeps them in it, as AReaL: `denominator="kept"`."""
-    _, expected = theirs(batch, "compute_decoupled_ppo_actor_loss", proximal_logprobs=batch.proximal_logprobs.float(), **REJECTING)
+    _, expected = theirs(
+        batch, "compute_decoupled_ppo_actor_loss", proximal_logprobs=batch.proximal_logprobs.float(), **REJECTING
+    )
     options = {**CLIP, "weight_cap": 1.5, "bound": "mask"}
     weight = (batch.proximal_logprobs - batch.behavior_logprobs).exp()
     share = (weight <= 1.5)[batch.mask].double().mean()

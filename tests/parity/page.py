@@ -14,6 +14,7 @@ from lagbench.harness.learn.aggregate import AGGREGATES
 from lagbench.harness.registry import OBJECTIVES
 
 HERE = Path(__file__).parent
+FILES = sorted(path for path in HERE.glob("test_*.py") if path.stem != "test_parity_page")
 PINS = HERE.parent.parent / "constraints-parity.txt"
 
 INTRODUCTION = """\
@@ -24,7 +25,8 @@ INTRODUCTION = """\
 `make parity` gives the same tensors to an objective of ours and to the function that another package ships, in float64,
 and compares loss and gradient of every token: responses of 1 to 7 tokens, ratios from about 0.2 to 5, both signs of
 advantages, a group of equal rewards. Each number among the options is moved, too, and the gradient has to move with it.
-Advantages and aggregates are compared by value. Where a package computes in float32 the tolerance is 1e-5.
+Advantages and aggregates are compared by value. Where a package computes in float32 the tolerance is 1e-5. What stands
+around a formula is the package's where it differs from the objective's own: its aggregate, its denominator.
 
 The packages are installed without what they depend on into `.venv-parity`, pinned by `constraints-parity.txt`. Most are
 entered past the `__init__` of packages that import an engine, and some modules that the formulas never call are
@@ -37,8 +39,8 @@ LEFT_OUT = """\
 
 | package | why |
 |---|---|
-| nemo-rl, slime, torchforge | the registry holds names without code (`slime` is another project); miles is of slime's lineage |
-| prime-rl, ROLL | not on the registry (`roll` is another project) |
+| nemo-rl, torchforge | the registry holds their names without code |
+| prime-rl, ROLL, slime | not on the registry (`roll` and `slime` are other projects); miles is of slime's lineage |
 | siirl | its functions are copies of an earlier verl |
 | tinker-cookbook | its losses are computed by a service |
 | unsloth-zoo | restates TRL; its file says AGPL, its metadata LGPL |
@@ -63,9 +65,7 @@ class Peer(NamedTuple):
 
 
 def peers() -> list[Peer]:
-    return [
-        read(ast.parse(path.read_text())) for path in sorted(HERE.glob("test_*.py")) if path.stem != "test_parity_page"
-    ]
+    return [read(ast.parse(path.read_text())) for path in FILES]
 
 
 def read(tree: ast.Module) -> Peer:
@@ -90,7 +90,7 @@ def comparisons(tree: ast.Module, package: str) -> Iterator[Compared]:
 
 
 def version(package: str) -> str:
-    return re.search(rf"^{re.escape(package)}==(\S+)$", PINS.read_text(), re.MULTILINE)[1]
+    return re.search(rf"^{package}==(\S+)$", PINS.read_text(), re.MULTILINE)[1]
 
 
 def page() -> str:
@@ -99,23 +99,34 @@ def page() -> str:
     parts = [
         INTRODUCTION,
         packages(found),
-        table("Objectives", everything, list(OBJECTIVES)),
-        table("Advantages", everything, list(ADVANTAGES)),
-        table("Aggregates", everything, list(AGGREGATES)),
+        table("Objectives", [one for one in everything if one.kind == "Case"], own_objectives()),
+        table("Advantages", [one for one in everything if one.kind == "Pair"], list(ADVANTAGES)),
+        table("Aggregates", [one for one in everything if one.kind == "Pair"], list(AGGREGATES)),
         "## Different on purpose\n\n" + "\n".join(f"- {text}" for peer in found for text in peer.differences) + "\n",
         LEFT_OUT,
     ]
     return "\n".join(parts)
 
 
+def own_objectives() -> list[str]:
+    return [name for name, entry in OBJECTIVES.all().items() if entry.function.__module__.startswith("lagbench.")]
+
+
 def packages(found: list[Peer]) -> str:
     rows = [
-        f"| {peer.package} | {version(peer.package)} | {len({one.ours for one in peer.compared if one.kind == 'Case'})} "
-        f"| {len({one.ours for one in peer.compared if one.kind == 'Pair'})} | {len(peer.differences)} |"
+        f"| {peer.package} | {version(peer.package)} | {of_ours(peer, 'Case')} | {of_ours(peer, 'Pair')} "
+        f"| {len(peer.differences)} |"
         for peer in found
     ]
-    head = "| package | version | our objectives | our advantages and aggregates | differences on purpose |\n|---|---|---|---|---|"
-    return "\n".join(["## Packages\n", head, *rows, ""])
+    head = (
+        "| package | version | objectives | advantages and aggregates | different on purpose |",
+        "|---|---|---|---|---|",
+    )
+    return "\n".join(["## Packages\n", *head, *rows, ""])
+
+
+def of_ours(peer: Peer, kind: str) -> int:
+    return len({one.ours for one in peer.compared if one.kind == kind})
 
 
 def table(title: str, everything: list[Compared], names: list[str]) -> str:

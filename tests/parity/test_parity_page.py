@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from page import HERE, page, peers, version
+from page import FILES, HERE, page, peers, version
 
 ROOT = HERE.parent.parent
 
@@ -21,7 +21,7 @@ def test_make_installs_every_package_and_each_is_pinned() -> None:
     assert all(re.fullmatch(r"[0-9][0-9a-z.]*", version(package)) for package in [*installed, "trl"])
 
 
-@pytest.mark.parametrize("path", sorted(HERE.glob("test_*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_difference_says_what_and_whose(path: Path) -> None:
     """Read without the packages: a test named for a difference has a sentence for the page."""
     for head, docstring in re.findall(r"def (test_differs_\w+)\([^)]*\) -> None:\n    (.*)\n", path.read_text()):

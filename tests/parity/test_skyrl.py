@@ -182,7 +182,7 @@ def test_same_limit_of_far_ratios(batch: Batch) -> None:
 
 
 def test_differs_in_kl_cov(batch: Batch) -> None:
-    """SkyRL's reduction does not reach the penalty, a sum over tokens; ours is reduced with the loss, as verl's."""
+    """SkyRL's reduction does not reach the penalty of kl_cov, a sum over tokens; ours is reduced with the loss."""
     tokens = float(batch.mask.sum())
     expected = theirs(batch, "kl_cov", **TOKENS)  # with its defaults, 0.2 and 1
     case = Case("kl_cov", "kl_cov", {"share": 0.2, "coefficient": tokens}, {})
@@ -190,7 +190,7 @@ def test_differs_in_kl_cov(batch: Batch) -> None:
 
 
 def test_differs_in_clip_cov(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SkyRL's covariance is that of advantages already reduced, so its bounds are smaller by the number of tokens."""
+    """SkyRL's clip_cov sees advantages already reduced, so its bounds are smaller by the number of tokens."""
     monkeypatch.setattr(ppo.torch, "randperm", torch.arange)  # both pick at random: here tokens are taken as they come
     tokens = float(batch.mask.sum())
     clip_cov = config.ClipCovConfig(0.1, 0.1 / tokens, 0.6 / tokens)

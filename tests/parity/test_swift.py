@@ -156,7 +156,7 @@ def test_differs_in_the_added_deviation(batch: Batch) -> None:
 
 
 def test_differs_in_the_cap_of_cispo(batch: Batch) -> None:
-    """ms-swift's epsilon_high is the largest weight itself, as TRL's; the paper's and ours its distance from 1."""
+    """ms-swift's epsilon_high is cispo's largest weight itself, as TRL's; the paper's and ours its distance from 1."""
     _, gradient = theirs(batch, "cispo", epsilon_high=2.0)
     assert (ours(batch, "cispo", {"clip_low": 1.0, "clip_high": 2.0})[1] - gradient).abs().max() > 1e-3
     same(ours(batch, "cispo", {"clip_low": 1.0, "clip_high": 1.0})[1], gradient)

@@ -220,7 +220,7 @@ def test_differs_in_the_length_of_dr_grpo(batch: Batch) -> None:
 
 
 def test_differs_in_sapo(batch: Batch) -> None:
-    """Trinity-RFT weighs log pi by a soft gate; in the paper the gate is the loss, and its derivative the weight."""
+    """Trinity-RFT's sapo weighs log pi by the gate; in the paper the gate is the loss, its derivative the weight."""
     value, gradient = theirs(batch, "sapo", **RESPONSES)
     mine, weights = ours(batch, "sapo", {})
     assert (mine - value).abs() > 1e-3
@@ -228,7 +228,7 @@ def test_differs_in_sapo(batch: Batch) -> None:
 
 
 def test_differs_in_topr(batch: Batch) -> None:
-    """Trinity-RFT cuts each token's ratio at 1; the paper and ours, unless `level="token"`, that of the response."""
+    """Trinity-RFT's topr cuts each token's ratio at 1; the paper and ours, unless `level="token"`, the response's."""
     _, gradient = theirs(batch, "topr", **SUMS)
     _, whole = ours(batch, "topr", {})
     positive = (batch.advantages >= 0)[:, None]

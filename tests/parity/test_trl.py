@@ -200,7 +200,7 @@ def test_same_advantages(batch: Batch, score: Callable[..., Any], monkeypatch: p
 
 
 def test_differs_in_dapo(batch: Batch, theirs: Callable[..., Outcome]) -> None:
-    """TRL counts the tokens of groups of equal rewards; ours leaves these groups out, as the paper resamples them."""
+    """TRL's dapo counts the tokens of groups of equal rewards; ours leaves them out, as the paper resamples them."""
     loss, gradient = theirs(batch, loss_type="dapo", epsilon=0.2, epsilon_high=0.28)
     share = batch.mask[batch.group != 1].sum() / batch.mask.sum()
     assert share < 1
@@ -208,7 +208,7 @@ def test_differs_in_dapo(batch: Batch, theirs: Callable[..., Outcome]) -> None:
 
 
 def test_differs_in_the_cap_of_cispo(batch: Batch, theirs: Callable[..., Outcome]) -> None:
-    """TRL's epsilon_high is the largest weight itself, the paper's and ours its distance from 1."""
+    """TRL's epsilon_high is cispo's largest weight itself; the paper's and ours its distance from 1."""
     _, gradient = theirs(batch, loss_type="cispo", epsilon_high=2.0)
     assert (ours(batch, "cispo", {"clip_high": 2.0})[1] - gradient).abs().max() > 1e-3
     same(ours(batch, "cispo", {"clip_high": 2.0, "cap": "absolute"})[1], gradient)

@@ -232,6 +232,15 @@ def test_same_aggregate(batch: Batch, pair: Pair, empty: bool) -> None:
     same(reduction(pair.ours, losses, batch), expected)
 
 
+def test_same_gpg(batch: Batch) -> None:
+    """verl counts rewards that are not zero for alpha: here these are the responses of the groups that teach."""
+    rewards = torch.tensor([1, 2, 1, 0, 0, 0, 0.5, 1, 3, 2, 2, 1]).double()
+    batch = replace(batch, rewards=rewards)
+    case = Case("gpg", "gpg", {}, {"mode": TOKENS})
+    scaled = replace(batch, advantages=estimate(batch, "gpg")[:, 0])
+    agree(replace(batch, advantages=advantage(batch, "group_mean")), case, theirs(scaled, "gpg", **case.peer_options))
+
+
 # Where we differ on purpose.
 
 
@@ -260,7 +269,7 @@ def test_differs_in_rejected_tokens(batch: Batch) -> None:
 
 
 def test_differs_in_a_group_of_one(batch: Batch) -> None:
-    """verl leaves a response alone in its group its reward; in ours, and its rloo_vectorized, it is its own baseline."""
+    """verl leaves a response alone in its group its reward, but for rloo_vectorized; ours is its own baseline."""
     alone = replace(batch, group=torch.arange(ROWS))
     for name, mine in (("grpo", "group_mean_std"), ("rloo", "leave_one_out"), ("opo", "opo")):
         same(estimate(alone, name), batch.rewards[:, None] * batch.mask, rtol=1e-5, atol=0)
@@ -269,7 +278,7 @@ def test_differs_in_a_group_of_one(batch: Batch) -> None:
 
 
 def test_differs_in_kl_cov_without_covariance(batch: Batch) -> None:
-    """verl penalizes its share of tokens whatever their covariance; ours none that lowers it."""
+    """verl's kl_cov penalizes its share of tokens whatever their covariance; ours none that lowers it."""
     still = replace(batch, advantages=torch.zeros_like(batch.advantages))
     assert theirs(still, "kl_cov", mode=TOKENS)[1].abs().max() > 1e-4
     assert not ours(still, "kl_cov", {})[1].any()

@@ -33,6 +33,7 @@ def made_up_batch() -> Batch:
         mask=torch.arange(WIDTH) < torch.randint(1, WIDTH + 1, (ROWS, 1)),
         group=torch.arange(ROWS) // GROUP_SIZE,
         lag=torch.randint(0, 64, (ROWS, WIDTH), dtype=torch.int32),
+        uniform=torch.rand(ROWS, WIDTH, dtype=torch.float64),
     )
 
 

@@ -72,12 +72,12 @@ def fraction(flags: Tensor, mask: Tensor) -> float:
 def covariance(logprobs: Tensor, advantages: Tensor, mask: Tensor) -> Tensor:
     """What each token adds to the covariance of advantage and log-probability over the batch: [B, T], detached.
 
-    (A - mean A)(log pi - mean log pi), both means over the tokens on the mask; 0 off it (arXiv 2505.22617).
+    (A - mean A)(log pi - mean log pi), both means over the tokens on the mask; anything off it (arXiv 2505.22617).
     """
     count = mask.sum().clamp(min=1)
     logs = logprobs.detach().masked_fill(~mask, 0.0)  # [B, T]
     weights = advantages[:, None].expand(mask.shape).masked_fill(~mask, 0.0)  # [B, T]
-    return ((weights - weights.sum() / count) * (logs - logs.sum() / count)).masked_fill(~mask, 0.0)
+    return (weights - weights.sum() / count) * (logs - logs.sum() / count)
 
 
 def sequence_mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ Which tokens are in Q is decided by the run's own noise (`uniform`): the candida
 same run picks the same tokens, whatever the size of its micro-batches; verl and SkyRL shuffle with the process's
 generator and take means and share over a micro-batch. share 2e-4, bounds 1 and 5 and clip 0.2 are those of both.
 
-Source: arXiv 2505.22617, equations 12 and 13; verl and SkyRL `clip_cov`
+Source: arXiv 2505.22617, as shipped by verl and SkyRL (`clip_cov`)
 """
 
 import torch

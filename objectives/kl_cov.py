@@ -12,7 +12,7 @@ share 2e-4 and coefficient 1 are the defaults of verl's function, adapted from t
 0.1, SkyRL a share of 0.2, and both look at a micro-batch, here it is the whole batch. There is no clip: nothing but the
 penalty bounds the ratio.
 
-Source: arXiv 2505.22617, equations 12 and 14; verl and SkyRL `kl_cov`
+Source: arXiv 2505.22617, as shipped by verl and SkyRL (`kl_cov`)
 """
 
 import torch

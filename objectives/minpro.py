@@ -7,8 +7,8 @@
 
 The exact correction of a token is the product of all ratios up to it, which explodes with its position; the smallest
 one says without a product that the prefix is one the current policy would not have written. The gradient weight is w
-(soft), or sg(m) r where it is not clipped (hard). soft is the paper's, CISPO with a prefix. hard is a PPO clip around
-the same product, as Together's xorl and a branch of miles have it.
+(soft), or sg(m) r where it is not clipped (hard). soft is the paper's, CISPO with a prefix. hard is PPO's clip around
+the same product, as a branch of miles has it after Together's xorl.
 
 The paper's bounds could not be read in public text. A positive lower bound would give back what a small prefix takes
 away, so the defaults are those of `cispo`, 0 and 5.

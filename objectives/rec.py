@@ -8,11 +8,11 @@
     w_it    = 1, r_it, s_i or exp(A_i / temperature)      weight="none", "ratio", "sequence", "advantage"
     r_it    = pi(y_it) / mu(y_it),   s_i its geometric mean over the response
 
-The paper finds that GRPO needs its clip and not its weight: `one_side` with `ratio` is GRPO's gradient, with `none`,
-the default here, the paper's REC-OneSide-NoIS, and a clip of 0.6 and 2 learns faster. The gradient weight is w in range
-and 0 outside.
-`clip="none" weight="none"` is the policy gradient (Trinity-RFT's default), with k2 it is Kimi's surrogate (k2 is half
-its tau), and forward_kl imitates the data whatever their advantage. `ring` also takes what has moved far back.
+The gradient weight is w in range and 0 outside. The paper finds that GRPO needs its clip and not its weight: `one_side`
+with `ratio` has GRPO's gradient, with `none`, the default here, it is the paper's REC-OneSide-NoIS, and a clip of 0.6
+and 2 learns faster. `ring` also takes what has moved far against its advantage. `clip="none" weight="none"` is the
+policy gradient (Trinity-RFT's default) and with k2 Kimi's surrogate by token (k2 is half its tau); forward_kl imitates
+the data whatever their advantage.
 
 Clip 0.2 and 0.2, ring 0.6 and 2, temperature 1 and no regularizer as in Trinity-RFT, whose tokens out of range stay in
 the denominator. It takes a mean over responses for `sequence_one_side`, and may drop negative responses at random

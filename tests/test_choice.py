@@ -48,7 +48,7 @@ def test_numbers_by_value(rollouts: Rollouts) -> None:
     found = uniform_of(rollouts, seed=5, update=9)
     assert found.dtype == torch.float64 and found.shape == rollouts.mask.shape
     for row in range(12):
-        philox = np.random.Philox(key=[5, 6], counter=[0, row % 4, row // 4, 9])
+        philox = np.random.Philox(key=[5, 7], counter=[0, row % 4, row // 4, 9])
         expected = np.random.Generator(philox).random(found.shape[1])
         assert found[row].tolist() == expected.tolist()
 

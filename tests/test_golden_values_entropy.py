@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 from golden import Rows, _, check, fields_of, loss_of, weight_is
 
+from lagbench import InputError
+from lagbench.harness.registry import OBJECTIVES
+
 # mean A = 0 and mean log pi = -2 over four tokens: cov = 2 * (1, -1) and -2 * (1, -1)
 COV = {
     "logprobs": [[-1.0, -3.0, _], [-1.0, -3.0, _]],
@@ -59,6 +62,13 @@ def test_clip_cov_default_bounds() -> None:
     far |= {"ratios": [[1.1, 1.1, _], [1.1, 1.1, _]]}
     tokens, weight = [[-5.5, -5.5, _], [5.5, 0, _]], [[1.1, 1.1, _], [1.1, 0, _]]
     check("clip_cov", **far, tokens=tokens, weight=weight, metrics={"picked_fraction": 0.25})
+
+
+@pytest.mark.parametrize(("name", "option"), [("clip_cov", "share"), ("kl_cov", "share"), ("sat", "quantile")])
+@pytest.mark.parametrize("value", [0.0, 1.01])
+def test_shares_of_clip_cov_kl_cov_and_sat(name: str, option: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"{name}: {option}={value} is not valid"):
+        OBJECTIVES.get(name).check_options({option: value})
 
 
 def many(name: str) -> dict[str, float]:
@@ -140,7 +150,13 @@ def test_kl_cov_ties_and_zeros() -> None:
     tokens = [[-2.2 + log(1.1), -2.2, _], [2.2, 2.2 + log(1.1), _]]
     gradient = [[-1.2, -2.2, _], [2.2, 3.2, _]]
     check("kl_cov", **inputs, tokens=tokens, gradient=gradient, metrics={"penalized_fraction": 0.5})
-    # no covariance, no penalty; no token, neither
+    # mean A = 2, so 3 and 1 are as far from it as 2 and -2 from 0, and the same tokens have the largest cov
+    tokens, gradient = [[-3.3 + log(1.1), -3.3, _], [-1.1, -1.1 + log(1.1), _]], [[-2.3, -3.3, _], [-1.1, -0.1, _]]
+    far = inputs | {"advantages": [3.0, 1.0]}
+    check("kl_cov", **far, tokens=tokens, gradient=gradient, metrics={"penalized_fraction": 0.5})
+    # no covariance, no penalty; one token has none; no token, neither
+    one = {"logprobs": [[-2.0]], "ratios": [[1.1]], "advantages": [-2.0], "tokens": [[2.2]], "gradient": [[2.2]]}
+    check("kl_cov", **one, metrics={"penalized_fraction": 0})
     zero = [[0, 0, _], [0, 0, _]]
     inputs |= {"advantages": [0.0, 0.0]}
     check("kl_cov", **inputs, tokens=zero, gradient=zero, metrics={"penalized_fraction": 0})

@@ -284,7 +284,7 @@ def _standing(i: int, mismatch: str, names: tuple[str, ...], rows: list[Row], se
         paper={"advantage": "group_mean_std", "aggregate": "token_mean", "denominator": "all"},
         gain_under_lag=_measure(i, count, 0.9312 - 0.4 * i / count),
         own_retention=_measure(count - 1 - i, count, 0.8312 - 0.3 * (count - 1 - i) / count),
-        held=Held(held=4, lost=16 if i % 2 else None),
+        held=Held(held=4, lost=16 if i % 2 else None, highest=64),
         gain_at_lag_0=_estimate(0.3093 - 0.001 * i, 0.0117),
         iqm=_estimate(0.5713 - 0.01 * i / count, 0.0091),
         optimality_gap=0.0817 + 0.01 * i,
@@ -300,7 +300,7 @@ def _standing(i: int, mismatch: str, names: tuple[str, ...], rows: list[Row], se
             learning_rate=3e-4, search={"3e-05": 0.4417, "0.0001": 0.5519, "0.0003": 0.5823},
             scores={row.lag: _estimate(0.6013, 0.0129) for row in rows},
             gain_under_lag=_estimate(0.9517 - 0.01 * i, 0.0577), own_retention=_estimate(0.9017, 0.0577),
-            held=Held(held=16, lost=64),
+            held=Held(held=16, lost=64, highest=64),
         ) if search else None,
     )  # fmt: skip
 

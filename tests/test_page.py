@@ -185,7 +185,9 @@ def numbers(report: Report) -> Iterator[str]:
         measures = (standing.gain_under_lag.value, standing.own_retention.value)
         for found in (*measures, standing.gain_at_lag_0, standing.iqm, standing.collapse_rate):
             yield from spread(found)
-        yield f"held at {standing.held.held}" + (f" lost at {standing.held.lost}" if standing.held.lost else "")
+        yield f"held at {standing.held.held} " + (
+            f"lost at {standing.held.lost}" if standing.held.lost else "open to 64"
+        )
         yield from map(fixed, (standing.optimality_gap or 0, *standing.profile))
         yield f"{standing.collapsed} of {standing.runs}"
         yield from (fixed(value) for step in standing.survival for value in (step.alive, step.low, step.high))
@@ -254,7 +256,7 @@ def test_with_two_seeds_nothing_is_claimed() -> None:
     text = Parsed(to_html(report)).text
     assert "Too few seeds for claims." in text and report.family.text in text
     assert tables.BETTER not in text and tables.WORSE not in text
-    assert {line[9].text for line in tables.matrix(report).lines} == {"", "no claim"}
+    assert {line[10].text for line in tables.matrix(report).lines} == {"", "no claim"}
     assert not tables.best_rows(report)
 
 

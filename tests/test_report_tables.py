@@ -74,8 +74,9 @@ def test_numbers_as_texts() -> None:
     assert tables.bounds(Interval(mean=0.1, low=-0.034, high=0.255)) == "-0.034\u20130.255"
     two = Interval(mean=0.55, values=(0.5, 0.6))
     assert tables.estimate(two, 2) == "0.50, 0.60" and tables.bounds(two) == "0.500, 0.600"
-    assert tables.held_text(Held(held=4, lost=16)) == "held at 4, lost at 16"
-    assert tables.held_text(Held(held=64, lost=None)) == "held at 64" and tables.held_text(None) == "\u2013"
+    assert tables.held_text(Held(held=4, lost=16, highest=64)) == "held at 4, lost at 16"
+    assert tables.held_text(Held(held=4, lost=None, highest=64)) == "held at 4, open to 64"
+    assert tables.held_text(Held(held=64, lost=None, highest=64)) == "held at 64" and tables.held_text(None) == "\u2013"
 
 
 def test_a_place_has_the_ranks_that_stay_open() -> None:

@@ -438,35 +438,35 @@ def test_the_published_tables_measures() -> None:
     difference = by_lag("asympo") @ lag_weights(LAGS) - by_lag("gspo") @ lag_weights(LAGS)
     _, low, high = fieller(difference, reference - base.score, (0.0, 0.0))
     assert (low, high) == pytest.approx((0.459, 0.614), abs=0.0005)  # with the reference's gain as noisy as it is
-    assert held_and_lost(by_lag("asympo"), LAGS, base) == Held(0, 4)
-    assert held_and_lost(by_lag("grpo"), LAGS, base) == Held(4, 16)
+    assert held_and_lost(by_lag("asympo"), LAGS, base) == Held(0, 4, 64)
+    assert held_and_lost(by_lag("grpo"), LAGS, base) == Held(4, 16, 64)
 
 
 def test_lags_that_are_held_and_lost_by_hand() -> None:
     """Own retained gain 1, .95, .75, 0, the same of every seed: intervals of no width."""
     own = 0.1 + 0.4 * np.tile([1, 0.95, 0.75, 0], (4, 1))
-    assert held_and_lost(own, LAGS, KNOWN) == Held(4, 16)
-    assert held_and_lost(own[:, ::-1], LAGS[::-1], KNOWN) == Held(4, 16)
-    assert held_and_lost(own, LAGS, KNOWN, lost=0.05) == Held(4, 16)  # exactly so much is not more
-    assert held_and_lost(own, LAGS, KNOWN, lost=0.04) == Held(0, 4)
-    assert held_and_lost(own, LAGS, KNOWN, lost=1.0) == Held(64, None)
+    assert held_and_lost(own, LAGS, KNOWN) == Held(4, 16, 64)
+    assert held_and_lost(own[:, ::-1], LAGS[::-1], KNOWN) == Held(4, 16, 64)
+    assert held_and_lost(own, LAGS, KNOWN, lost=0.05) == Held(4, 16, 64)  # exactly so much is not more
+    assert held_and_lost(own, LAGS, KNOWN, lost=0.04) == Held(0, 4, 64)
+    assert held_and_lost(own, LAGS, KNOWN, lost=1.0) == Held(64, None, 64)
     assert held_and_lost(own[:2], LAGS, KNOWN) is None  # two seeds
     assert held_and_lost(own, LAGS, Base(0.5, 0.0)) is None  # no gain, nothing to lose
-    assert held_and_lost(np.vstack([own, [0.5, nan, 0.4, 0.1]]), LAGS, KNOWN) == Held(4, 16)
+    assert held_and_lost(np.vstack([own, [0.5, nan, 0.4, 0.1]]), LAGS, KNOWN) == Held(4, 16, 64)
     with pytest.raises(ValueError, match="hold no 0"):
         held_and_lost(own, LAGS + 1, KNOWN)
 
 
 def test_a_curve_that_recovers_has_lost_it_where_it_first_fell() -> None:
     own = np.tile([1.0, 0.5, 1.0, 1.0], (3, 1))
-    assert held_and_lost(own, LAGS, Base(0.0, 0.0)) == Held(0, 4)
+    assert held_and_lost(own, LAGS, Base(0.0, 0.0)) == Held(0, 4, 64)
 
 
 def test_what_is_between_held_and_lost_is_open() -> None:
     """.92 at lag 4 with noise on it: neither surely above .9 nor below."""
     rng = np.random.default_rng(0)
     own = np.array([1.0, 0.92, 0.7, 0.5]) + 0.02 * rng.standard_normal((5, 4))
-    assert held_and_lost(own, LAGS, Base(0.0, 0.0)) == Held(0, 16)
+    assert held_and_lost(own, LAGS, Base(0.0, 0.0)) == Held(0, 16, 64)
     assert held_and_lost(own, LAGS, Base(0.5, 0.4)) is None  # the base model is not measured well enough
 
 

@@ -127,6 +127,8 @@ class Held(Part):
     """The highest lag up to which it does for sure."""
     lost: int | None
     """The lowest at which it does not for sure; None where there is none. Between the two nothing is known."""
+    highest: int
+    """Lag tested."""
 
 
 class Measure(Part):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import combinations
 from typing import Any
 
@@ -137,7 +137,7 @@ def _are_collapsed(updates: Mapping[int, Sequence[int | None]]) -> dict[int, lis
 
 def _held(contender: Contender) -> doc.Held | None:
     found = contender.held
-    return doc.Held(held=found.held, lost=found.lost) if found else None
+    return doc.Held(**asdict(found)) if found else None
 
 
 def _iqm(contender: Contender) -> doc.Interval | None:

@@ -85,9 +85,14 @@ def place(measure: Measure) -> str:
 
 def held_text(held: Held | None) -> str:
     """Held at 4, lost at 16: lags tested, and nothing between them."""
-    if held is None:
-        return NOTHING
-    return f"held at {held.held}" + (f", lost at {held.lost}" if held.lost is not None else "")
+    return NOTHING if held is None else ", ".join(filter(None, (f"held at {held.held}", lost_text(held))))
+
+
+def lost_text(held: Held) -> str:
+    """Where it is lost, if anywhere; empty where it is held at the highest lag."""
+    if held.lost is not None:
+        return f"lost at {held.lost}"
+    return "" if held.held == held.highest else f"open to {held.highest}"
 
 
 # ---- what every form begins and ends with

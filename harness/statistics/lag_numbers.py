@@ -29,11 +29,12 @@ class Base:
 class Held:
     """Highest lag tested up to which an objective holds its own gain for sure, lowest at which it has lost it for sure.
 
-    `lost` is None where that can be said of no lag. Between the two nothing is known.
+    `lost` is None where that can be said of no lag up to the highest tested. Between the two nothing is known.
     """
 
     held: int
     lost: int | None
+    highest: int
 
 
 def base_of(pass_1: float, pass_2: float | None, problems: int, samples: int) -> Base:
@@ -135,4 +136,4 @@ def held_and_lost(scores: np.ndarray, lags: np.ndarray, base: Base, lost: float 
     tested = np.asarray(lags)[order].astype(int)
     holds = np.append(low[1:] > 1 - lost - ROUNDING, False)
     gone = np.flatnonzero(high[1:] < 1 - lost - ROUNDING)
-    return Held(int(tested[np.argmin(holds)]), int(tested[1 + gone[0]]) if len(gone) else None)
+    return Held(int(tested[np.argmin(holds)]), int(tested[1 + gone[0]]) if len(gone) else None, int(tested[-1]))

@@ -24,6 +24,7 @@ from ..document import (
     Tuned,
 )
 from ..remarks import GAIN_ASKS, RETENTION_ASKS
+from ..tables import lost_text
 from ..text import (
     NOTHING,
     bounds,
@@ -46,6 +47,8 @@ MOST_SAMPLE_TEXT = 1_000_000  # characters of all samples
 BETTER, WORSE = "\u25b2 better", "\u25bc worse"
 UNIT_OF_GAIN = "in units of the baseline's gain at lag 0: 1 is that gain at every lag, 0 the base model."
 UNIT_OF_RETENTION = "in units of the objective's own gain at lag 0: 1 is all of it at every lag."
+OF_SEEDS = "More than the noise of seeds? Paired t, by Holm's method"
+OF_CHARGED = "More than collapses, seen or not seen yet, could explain? The same test charged for them."
 BOLD = "Bold: surely better than all others."
 
 
@@ -71,7 +74,7 @@ def leaderboard(report: Report) -> Table:
             "held, lost",
             "text",
             "Highest lag tested up to which an objective surely holds its own gain (loses at most a tenth of it), and "
-            "the lowest at which it surely does not. Between the two nothing is known.",
+            "the lowest at which it surely does not; open: surely neither. Between the two nothing is known.",
         ),
         Column("gain at lag 0", "number", "Over the base model, divided by the baseline's."),
         Column(
@@ -138,7 +141,7 @@ def _measure(measure: Measure, standing: Standing, report: Report) -> tuple[Entr
 def _held(held: Held | None) -> Entry:
     if held is None:
         return Entry(NOTHING, tone="weak")
-    return Entry(f"held at {held.held}", f"lost at {held.lost}" if held.lost is not None else "", held.held)
+    return Entry(f"held at {held.held}", lost_text(held), held.held)
 
 
 def _tuned(tuned: Tuned | None) -> tuple[Entry, ...]:
@@ -306,12 +309,8 @@ def matrix(report: Report) -> Table:
             "number",
             f"pass@1 minus that of {one_line(report.family.baseline, 60)} under the same schedule, paired by seed.",
         ),
-        Column(
-            "p",
-            "number",
-            "Of paired t, by Holm's method over the whole family; below it the same charged for collapses, t "
-            "unadjusted, and an exact test where there are seeds enough for one.",
-        ),
+        Column("p, seeds", "number", f"{OF_SEEDS} over the whole family; below it unadjusted, and an exact test."),
+        Column("p, charged", "number", OF_CHARGED),
         Column(
             "claim",
             "text",
@@ -375,22 +374,20 @@ def _measured(row: Row, report: Report, last: str | None, best: bool) -> Iterabl
     yield Entry(troubles(row))
 
 
-def _compared(row: Row, baseline: str) -> tuple[Entry, Entry, Entry]:
-    found = row.against_baseline
-    if found is None:
-        return (
-            Entry("baseline" if row.objective == baseline else NOTHING, tone="weak"),
-            Entry(NOTHING, tone="weak"),
-            Entry(),
-        )
-    return interval(found.value, signed), _p_values(found), claim(found)
+def _compared(row: Row, baseline: str) -> tuple[Entry, ...]:
+    if row.against_baseline is None:
+        nothing = Entry(NOTHING, tone="weak")
+        named = Entry("baseline" if row.objective == baseline else NOTHING, tone="weak")
+        return named, nothing, nothing, Entry()
+    return _tested(row.against_baseline)
 
 
-def _p_values(found: Difference) -> Entry:
-    parts = [f"charged {probability(found.p_charged)}"] if found.p_charged is not None else []
-    parts += [f"t {probability(found.p)}"] if found.p is not None else []
+def _tested(found: Difference) -> tuple[Entry, ...]:
+    """The difference, both p-values, and what may be said."""
+    parts = [f"t {probability(found.p)}"] if found.p is not None else []
     parts += [f"{found.exact} {probability(found.p_exact)}"] if found.p_exact is not None else []
-    return number(found.p_adjusted, probability, "; ".join(parts))
+    of_seeds = number(found.p_adjusted, probability, "; ".join(parts))
+    return interval(found.value, signed), of_seeds, number(found.p_charged, probability), claim(found)
 
 
 def claim(found: Difference) -> Entry:
@@ -479,16 +476,17 @@ def costs(report: Report) -> Table:
 def pairs(report: Report) -> Table:
     """Differences of every two objectives in both measures."""
     several = Naming(report).several
-    adjusted = "Of both p-values, each by Holm's method over all pairs, the paired one; below it the charged one."
     columns = (
         Column("first", select=True),
         Column("second", select=True),
         *([Column("mismatch", select=True)] if several else []),
         Column("gain under lag", "number", "First minus second, paired by seed, with its 95 % interval."),
-        Column("p by gain", "number", adjusted),
+        Column("p, seeds", "number", f"{OF_SEEDS} over all pairs."),
+        Column("p, charged", "number", OF_CHARGED),
         Column("claim by gain", select=True),
         Column("own retention", "number", "First minus second, paired by seed, with its 95 % interval."),
-        Column("p by retention", "number", adjusted),
+        Column("p, seeds", "number", f"{OF_SEEDS} over all pairs."),
+        Column("p, charged", "number", OF_CHARGED),
         Column("claim by retention", select=True),
         Column(
             "first scores higher",
@@ -511,10 +509,9 @@ def _pair(pair: Pair, several: bool) -> tuple[Entry, ...]:
     )
 
 
-def _difference(found: Difference | None) -> tuple[Entry, Entry, Entry]:
-    if found is None:
-        return Entry(NOTHING, tone="weak"), Entry(NOTHING, tone="weak"), Entry("no claim", tone="weak")
-    return interval(found.value, signed), _p_values(found), claim(found)
+def _difference(found: Difference | None) -> tuple[Entry, ...]:
+    nothing = Entry(NOTHING, tone="weak")
+    return _tested(found) if found else (nothing, nothing, nothing, Entry("no claim", tone="weak"))
 
 
 def evaluations(report: Report) -> Table | None:

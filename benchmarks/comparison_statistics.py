@@ -5,7 +5,7 @@
 A board is 10 objectives under 6 schedules (constant lags 0, 4, 16, 64 and two others) with some seeds. Coverage is
 measured in the published setting: means, spreads and correlations over seeds are those of results/published/tiny-v1,
 and the base model is measured with the error that it had there. False alarms are counted on boards whose objectives
-have the same mean under every schedule, with seventeen kinds of noise; a collapsed run scores 0, and is known to have
+have the same mean under every schedule, with 23 kinds of noise; a collapsed run scores 0, and is known to have
 collapsed. Power is that of one pair of objectives on 200 problems, 16 samples of each. The functions under test are
 those of harness/statistics.
 
@@ -18,7 +18,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -138,10 +138,11 @@ def over(numerators: np.ndarray, denominators: np.ndarray, shared: tuple[float, 
 
 
 def coverage(
-    rng: np.random.Generator, setting: Setting, boards: int, seeds: int, noise: str = "normal"
+    rng: np.random.Generator, setting: Setting, boards: int, seeds: int, noise: str = "normal", known: bool = False
 ) -> dict[str, np.ndarray]:
     """By interval, how often each one of a board [2, K] holds the truth and has ends, of so many boards.
 
+    `known`: the intervals take the base model's score as known, and it is not.
     The base model's error is put into all scores with the opposite sign: the gains are the same. Numbers that are the
     same by construction, as an objective's divided by itself, are left out.
     """
@@ -152,7 +153,8 @@ def coverage(
     for size in chunks(boards):
         scores = setting.draw(rng, size, seeds, noise)
         error = setting.base.error * rng.standard_normal((size, 1, 1, 1))
-        measured = [intervals(s, setting.base, setting.reference) for s in (scores, scores - error)]
+        base = replace(setting.base, error=0.0) if known else setting.base
+        measured = [intervals(s, base, setting.reference) for s in (scores, scores - error)]
         for name, true in truth.items():
             _, low, high = (ends.reshape(size, -1) for ends in measured[name in OF_GAINS][name])
             held[name] += [((low <= true) & (true <= high)).sum(0), np.isfinite(low).sum(0)]
@@ -161,9 +163,10 @@ def coverage(
 
 def show_coverage(report: Report, setting: Setting, boards: int, seed: int) -> None:
     print(f"\nCoverage of 95 % intervals in the published setting, {boards} boards: mean over objectives (worst one)\n")
-    print("| interval | 3 seeds | 5 seeds | 8 seeds | 5, t(3) tails | 5, left skew | required | |")
-    print("|---|---|---|---|---|---|---|---|")
-    cases = [(s, "normal") for s in SEEDS] + [(5, "t(3) tails"), (5, "left skew")]
+    print("| interval | 3 seeds | 5 seeds | 8 seeds | 5, t(3) tails | 5, left skew | 8, base as known | required | |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    cases: list[tuple[int, str, bool]] = [(s, "normal", False) for s in SEEDS]
+    cases += [(5, "t(3) tails", False), (5, "left skew", False), (8, "normal", True)]
     found = [coverage(np.random.default_rng([seed, 1, i]), setting, boards, *case) for i, case in enumerate(cases)]
     for name in found[0]:
         shares = [board[name][0] / board[name][1] for board in found]
@@ -297,10 +300,10 @@ class Kind:
     claimed: bool = True
 
 
-def law(*rate: float) -> Kind:
-    """These rates in turn, and means that are equal all the same."""
+def law(*rate: float, sd: float = SD) -> Kind:
+    """These rates in turn, one alone that of the baseline, and means that are equal all the same."""
     by_name = tuple(np.resize(rate, NAMES).tolist()) if len(rate) > 1 else (rate[0], *(0.0,) * (NAMES - 1))
-    return Kind(collapsed=partial(rates, list(by_name)), rate=by_name)
+    return Kind(partial(normal, sd=sd, shared=sd), partial(rates, list(by_name)), by_name)
 
 
 KINDS = {
@@ -318,6 +321,8 @@ KINDS = {
     "one objective only collapses, 30 %": Kind(collapsed=partial(rates, [0.0, 0.3, *[0.0] * 8]), worse=(1,)),
     **{f"unequal laws, equal means: the baseline collapses, {p:.0%}": law(p) for p in (0.05, 0.1, 0.2, 0.3)},
     **{f"unequal laws, equal means: every second collapses, {p:.0%}": law(p, 0.0) for p in (0.1, 0.2)},
+    "the same, the baseline, 20%, little noise (sd 0.004)": law(0.2, sd=0.004),
+    "the same, every second, 15%, little noise (sd 0.004)": law(0.15, 0.0, sd=0.004),
     "beyond the claim: the baseline collapses on all runs of a seed or none, 20 %": Kind(
         collapsed=lambda rng, shape: bad_seeds(0.2, 1.0, rng, shape) & (np.arange(NAMES) == 0)[:, None, None],
         rate=(0.2, *(0.0,) * 9), claimed=False,

@@ -109,6 +109,9 @@ class Row(Part):
     cost: Cost
     diagnostics: dict[str, float]
     """Means over the second half of the updates and over seeds: `lagbench list diagnostics`."""
+    broken_balance: float | None = None
+    """The mean of `balance`, |loss| over mean |A|, of an objective that promises 0 and does not have it, because of the
+    suite's conventions or its own options; None of all others."""
 
 
 class Step(Part):

@@ -24,6 +24,7 @@ def remarks(table: Table, rows: Sequence[doc.Row], family: doc.Family, power: do
         yield power.text
     yield from _lag_numbers(table)
     yield from conventions(table)
+    yield from _balance(rows)
     for row in rows:
         where = f"{row.objective} at {row.lag}" + ("" if row.mismatch == "none" else f" under {row.mismatch}")
         if row.collapses:
@@ -104,6 +105,20 @@ def conventions(table: Table) -> Iterator[str]:
         others = {name: run["paper"][key] for name, run in sorted(runs.items()) if run["paper"][key] != run[key]}
         differs = f"; their papers use {_by_value(others)}" if others else ""
         yield from (f"{key.capitalize()} of all objectives: {value}{differs}." for value in set(applied.values()))
+
+
+def _balance(rows: Sequence[doc.Row]) -> Iterator[str]:
+    """One line for each objective whose two sides do not cancel each other although it promises that."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        if row.broken_balance is not None:
+            found.setdefault(row.objective, []).append(row.broken_balance)
+    for name, values in found.items():
+        reach = f"{min(values):.2f}" if len(values) == 1 else f"{min(values):.2f} to {max(values):.2f}"
+        yield (
+            f"{name} promises that its positive and negative side cancel each other; under these conventions or "
+            f"options they do not: balance {reach} (|loss| over mean |A|, 0 under those of its paper)."
+        )
 
 
 def _by_value(names: dict[str, str]) -> str:

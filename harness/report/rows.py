@@ -18,6 +18,8 @@ from .groups import Group, Table, constant_lag, shared_seeds
 from .numbers import interval, of_seeds, ratio
 from .results import Cell
 
+OF_ROUNDING = 0.01  # a balance that float32, and a response at the floor of its scale, may leave
+
 
 def row(group: Group, table: Table, against_baseline: doc.Difference | None) -> doc.Row:
     seeds, cells = list(group.ended), group.cells
@@ -51,8 +53,15 @@ def row(group: Group, table: Table, against_baseline: doc.Difference | None) -> 
         ),
         collapse_rate=interval(collapse_rate(sum(map(bool, found.values())), len(found))) if found else None,
         cost=cost(cells),
-        diagnostics=diagnostics(cells),
+        diagnostics=(means := diagnostics(cells)),
+        broken_balance=broken_balance(group.run, means),
     )
+
+
+def broken_balance(run: Mapping[str, Any], means: Mapping[str, float]) -> float | None:
+    """How far from 0 the loss of an objective is that promises 0; None where it keeps that, or promises nothing."""
+    found = means.get("balance", 0.0)
+    return found if run.get("balanced") and found > OF_ROUNDING else None
 
 
 def retained(group: Group, table: Table) -> doc.Interval | None:

@@ -358,8 +358,9 @@ def _against(difference: Difference | None, report: Report) -> str:
 
 
 def what_happened(row: Row) -> str:
-    """Collapses, and cells without a score, counted; the notes give the reasons."""
+    """Collapses, a broken balance, and cells without a score, counted; the notes give the reasons."""
     remarks = [f"collapsed {len(row.collapses)}/{len(row.seeds)}"] if row.collapses else []
+    remarks += [] if row.broken_balance is None else [f"balance {row.broken_balance:.2f}"]
     counts = ((row.failed, "failed"), (row.unfinished, "unfinished"), (row.missing, "missing"))
     return ", ".join([*remarks, *(f"{many} {what}" for many, what in counts if many)])
 
@@ -467,6 +468,7 @@ def _row_record(row: Row, report: Report) -> dict[str, Any]:
         "mismatch": row.mismatch,
         "lag_mean": row.lag_mean,
         "lag_max": row.lag_max,
+        "broken_balance": row.broken_balance,
         "seeds": len(row.seeds),
         "failed": row.failed,
         "unfinished": row.unfinished,

@@ -403,9 +403,11 @@ def claim(found: Difference) -> Entry:
 
 
 def troubles(row: Row) -> str:
-    """Why a row's seeds are not all there, or not all well."""
+    """Why a row's seeds are not all there, or not all well, and whether its objective is what it promises."""
     counts = ((row.failed, "failed"), (row.unfinished, "unfinished"), (row.missing, "missing"))
     parts = [f"{many} {what}" for many, what in counts if many]
+    if row.broken_balance is not None:
+        parts.append(f"balance {row.broken_balance:.2f}, 0 under the conventions of its paper")
     return "; ".join([*parts, *row.reasons, *map(_told, row.collapses)])
 
 

@@ -37,6 +37,7 @@ from .types import InputError
 
 ALL = "all"  # as objectives: every registered one
 NO_MISMATCH = "none"
+PAPER = "paper"  # as a convention: what each objective's own paper uses
 COLDEST, HOTTEST = 0.01, 100  # temperatures; beyond, log-probabilities leave the range of floats or say nothing
 MOST_SAMPLES = 1000  # of a problem; maj@k of more would leave the range of floats
 # Keys that change no cell, only what is said of it, what is run beside it, and where.

@@ -120,9 +120,8 @@ class Batch:
 
     Only `logprobs` carries a gradient. `proximal_logprobs` are those of the policy at the start of the update; with
     one optimizer step per batch they equal `logprobs` in value. They and `behavior_logprobs` may be -inf: that policy
-    gave the token no probability.
-    `uniform` is for an objective that picks tokens at random: the run's own noise, the same whenever the update is
-    repeated; None where the objective does not read it.
+    gave the token no probability. `uniform` is for an objective that picks tokens at random: the run's own noise, the
+    same whenever the update is repeated; None where the objective does not read it.
     """
 
     logprobs: Tensor  # [B, T]

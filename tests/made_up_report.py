@@ -17,8 +17,11 @@ from lagbench.harness.report.document import (
     Entry,
     Evaluation,
     Family,
+    Finds,
     Gate,
+    Held,
     Interval,
+    Measure,
     Moment,
     Pair,
     Power,
@@ -89,18 +92,27 @@ def made_up_report(
         ),
         exam="128 held-out problems of chain, 16 samples each",
         base=_scores(0.312, 0.02),
+        base_error=0.0047,
         family=Family(
             baseline=objectives[0],
             tests=(len(objectives) - 1) * len(schedules) * len(mismatches),
+            same_formula=0,
             level=0.05,
             claims=claims,
+            mark="A mark is more than the noise of seeds, and more than collapses could explain.",
             text="Every objective against the baseline, at every schedule: one family, Holm at 0.05."
             if claims
             else "No claim of significance: fewer than three seeds.",
         ),
         power=Power(
-            seeds=seeds, sd=0.0123, detectable=0.0217, detectable_in_family=0.0391,
-            seeds_for={"0.01": 17, "0.02": 6, "0.05": 3}, text="What the suite finds four times out of five.",
+            seeds=seeds,
+            finds=tuple(
+                Finds(lag=lag, mismatch=mismatch, sd=0.0123, detectable=0.0217, marked=0.0391,
+                      seeds_for={"0.01": 17, "0.02": 6, "0.05": None})
+                for mismatch in mismatches
+                for lag in schedules
+            ),
+            text="What the suite finds four times out of five.",
         ),
         search=Search(
             learning_rates=(3e-5, 1e-4, 3e-4), lags=(schedules[0],), seeds=(100, 101), problems=64,
@@ -223,7 +235,8 @@ def _row(
     shift = mean - _score(0, len(names), schedule)
     difference = Difference(
         value=_estimate(shift, 0.0119), p=0.0021 * (1 + j), p_exact=0.0625, exact="sign flips",
-        p_adjusted=min(1.0, 0.0163 * (1 + j)), significant=abs(shift) > 0.02 if claims else None,
+        p_adjusted=min(1.0, 0.0163 * (1 + j)), p_charged=min(1.0, 0.0189 * (1 + j)),
+        significant=abs(shift) > 0.02 if claims else None,
     )  # fmt: skip
     return Row(
         objective=name,
@@ -257,7 +270,6 @@ def _row(
 
 def _standing(i: int, mismatch: str, names: tuple[str, ...], rows: list[Row], search: bool) -> Standing:
     count = len(names)
-    tolerance = _estimate(0.9312 - 0.4 * i / count, 0.0613)
     collapsed = sum(len(row.collapses) for row in rows)
     runs = sum(len(row.seeds) for row in rows)
     steps = (Step(update=0, alive=1.0, low=1.0, high=1.0),)
@@ -270,35 +282,42 @@ def _standing(i: int, mismatch: str, names: tuple[str, ...], rows: list[Row], se
         hyperparameters={"epsilon": 0.2} if i % 2 else {},
         conventions={"advantage": "group_mean_std", "aggregate": "seq_mean_token_mean", "denominator": "all"},
         paper={"advantage": "group_mean_std", "aggregate": "token_mean", "denominator": "all"},
-        place=i + 1,
-        best_rank=max(1, i - 1),
-        worst_rank=min(count, i + 3),
-        tolerance=tolerance,
-        largest_lag=Interval(mean=max(1.0, 64.0 / (1 + i)), low=max(0.5, 32.0 / (1 + i)), high=64.0),
+        gain_under_lag=_measure(i, count, 0.9312 - 0.4 * i / count),
+        own_retention=_measure(count - 1 - i, count, 0.8312 - 0.3 * (count - 1 - i) / count),
+        held=Held(held=4, lost=16 if i % 2 else None, highest=64),
         gain_at_lag_0=_estimate(0.3093 - 0.001 * i, 0.0117),
         iqm=_estimate(0.5713 - 0.01 * i / count, 0.0091),
         optimality_gap=0.0817 + 0.01 * i,
-        profile=tuple(1 / (1 + math.exp(12 * (t - tolerance.mean))) for t in THRESHOLDS),
+        profile=tuple(1 / (1 + math.exp(12 * (t - 0.9312 + 0.4 * i / count))) for t in THRESHOLDS),
         collapsed=collapsed,
         runs=runs,
         collapse_rate=Interval(mean=collapsed / max(runs, 1), low=0.0, high=min(1.0, collapsed / max(runs, 1) + 0.116)),
+        highest_rate=0.095,
         median_collapse=None,
         survival=steps,
         cost=Cost(tokens_generated=24_576_000, tokens_trained=24_000_000, seconds=2170.4, updates_per_second=2.77),
         tuned=Tuned(
             learning_rate=3e-4, search={"3e-05": 0.4417, "0.0001": 0.5519, "0.0003": 0.5823},
-            scores={row.lag: _estimate(0.6013, 0.0129) for row in rows}, tolerance=_estimate(0.9517 - 0.01 * i, 0.0577),
-            largest_lag=Interval(mean=64.0, low=16.0, high=64.0),
+            scores={row.lag: _estimate(0.6013, 0.0129) for row in rows},
+            gain_under_lag=_estimate(0.9517 - 0.01 * i, 0.0577), own_retention=_estimate(0.9017, 0.0577),
+            held=Held(held=16, lost=64, highest=64),
         ) if search else None,
     )  # fmt: skip
 
 
+def _measure(i: int, count: int, value: float) -> Measure:
+    """Of place i + 1."""
+    ranks = {"best_rank": max(1, i - 1), "worst_rank": min(count, i + 3)}
+    return Measure(value=_estimate(value, 0.0613), place=i + 1, **ranks)
+
+
 def _moment(i: int, standings: list[Standing]) -> Moment:
-    """Each a month after the last, tolerances a little lower than they became."""
+    """Each a month after the last, measures a little lower than they became."""
+    before = 0.0171 * (9 - i)
     entries = tuple(
         Entry(
-            objective=s.objective, mismatch=s.mismatch, place=s.place, best_rank=s.best_rank, worst_rank=s.worst_rank,
-            tolerance=_estimate(s.tolerance.mean - 0.0171 * (9 - i), 0.0613) if s.tolerance else None,
+            objective=s.objective, mismatch=s.mismatch, gain_under_lag=_lower(s.gain_under_lag, before),
+            own_retention=_lower(s.own_retention, before),
         )
         for s in standings
     )  # fmt: skip
@@ -307,16 +326,27 @@ def _moment(i: int, standings: list[Standing]) -> Moment:
     )
 
 
+def _lower(measure: Measure, by: float) -> Measure:
+    mean = measure.value.mean if measure.value else 0.0
+    return measure.model_copy(update={"value": _estimate(mean - by, 0.0613)})
+
+
 def _pair(first: str, second: str, mismatch: str, apart: int, claims: bool) -> Pair:
     return Pair(
         first=first,
         second=second,
         mismatch=mismatch,
-        difference=Difference(
-            value=_estimate(0.0277 * apart, 0.0511), p=0.0113 / apart, p_exact=0.0079, exact="label permutation",
-            p_adjusted=min(1.0, 0.113 / apart), significant=apart > 2 if claims else None,
-        ),
+        gain_under_lag=_paired(0.0277 * apart, apart, claims),
+        own_retention=_paired(-0.0311 * apart, apart, claims),
         probability_of_improvement=min(0.99, 0.5 + 0.0713 * apart),
+    )  # fmt: skip
+
+
+def _paired(mean: float, apart: int, claims: bool) -> Difference:
+    return Difference(
+        value=_estimate(mean, 0.0511), p=0.0113 / apart, p_exact=0.0079, exact="label permutation",
+        p_adjusted=min(1.0, 0.113 / apart), p_charged=min(1.0, 0.12 / apart),
+        significant=apart > 2 if claims else None,
     )  # fmt: skip
 
 

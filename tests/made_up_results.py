@@ -61,6 +61,7 @@ def write_cell(run: Run, folder: Path, score: float | str | None) -> None:
     store.write_lines(folder / store.attempts_file(run.updates), [attempted(i, score) for i in range(20)])
     scores = {
         "pass@1": dataclasses.asdict(score_interval(np.full(20, score))),
+        "pass@2": dataclasses.asdict(score_interval(np.full(20, score))),  # all attempts at a problem end alike
         f"pass@{SAMPLES}": dataclasses.asdict(score_interval(np.full(20, min(1.0, 2 * score)))),
     }
     evaluation = {"version": run.updates, "exam": "chain", "problems": 20, "samples": SAMPLES, "scores": scores}

@@ -1056,9 +1056,9 @@ def test_every_objective_is_here() -> None:
 # The paper's advantage, aggregate and denominator where they are not group_mean_std, seq_mean_token_mean and all
 CONVENTIONS: dict[str, dict[str, Any]] = {
     "a3po": {},
+    "aspo": {},
     "asympo": {"advantage": "group_mean", "balanced": True},
     "asympo_stable": {"advantage": "group_mean", "balanced": True},
-    "aspo": {},
     "asymre": {"advantage": "asymre", "aggregate": "token_mean"},
     "bapo": {"aggregate": "token_mean"},
     "cispo": {"aggregate": "token_mean"},

@@ -171,7 +171,7 @@ def numbers(report: Report) -> Iterator[str]:
     def compared(found: Difference | None) -> Iterator[str]:
         if found:
             yield from spread(found.value)
-            yield from (fixed(p) for p in (found.p, found.p_exact, found.p_adjusted) if p is not None)
+            yield from (fixed(p) for p in (found.p, found.p_exact, found.p_adjusted, found.p_charged) if p is not None)
 
     for row in report.rows:
         for score in (*row.scores.values(), row.retained, row.change_from_lag_0, row.collapse_rate):
@@ -182,18 +182,22 @@ def numbers(report: Report) -> Iterator[str]:
         yield from (f"update {collapse.update}: {collapse.reason} 0.0041 (limit 0.01)" for collapse in row.collapses)
         yield from map(four, (row.lag_mean or 0, row.lag_max or 0, row.cost.updates_per_second or 0))
     for standing in report.standings:
-        for found in (standing.tolerance, standing.gain_at_lag_0, standing.iqm, standing.collapse_rate):
+        measures = (standing.gain_under_lag.value, standing.own_retention.value)
+        for found in (*measures, standing.gain_at_lag_0, standing.iqm, standing.collapse_rate):
             yield from spread(found)
-        yield from spread(standing.largest_lag, four)
+        yield f"held at {standing.held.held} " + (
+            f"lost at {standing.held.lost}" if standing.held.lost else "open to 64"
+        )
         yield from map(fixed, (standing.optimality_gap or 0, *standing.profile))
         yield f"{standing.collapsed} of {standing.runs}"
         yield from (fixed(value) for step in standing.survival for value in (step.alive, step.low, step.high))
         if standing.tuned:
-            for found in (standing.tuned.tolerance, *standing.tuned.scores.values()):
+            for found in (standing.tuned.gain_under_lag, standing.tuned.own_retention, *standing.tuned.scores.values()):
                 yield from spread(found)
             yield from map(fixed, standing.tuned.search.values())
     for pair in report.pairs:
-        yield from compared(pair.difference)
+        yield from compared(pair.gain_under_lag)
+        yield from compared(pair.own_retention)
         yield fixed(pair.probability_of_improvement or 0)
     for curve in report.curves:
         yield from (fixed(value) for value in curve.measures["reward"] if value is not None)
@@ -204,11 +208,9 @@ def numbers(report: Report) -> Iterator[str]:
     for cell in report.cells:
         yield from (cell.command, cell.id[:12], cell.weights_digest[:12])
     if report.power:
-        yield from (
-            f"{v:.4f}" for v in (report.power.sd, report.power.detectable, report.power.detectable_in_family) if v
-        )
+        yield from (f"{v:.4f}" for found in report.power.finds for v in (found.sd, found.detectable, found.marked) if v)
     for moment in report.history:
-        yield from (text for entry in moment.entries for text in spread(entry.tolerance))
+        yield from (text for entry in moment.entries for text in spread(entry.own_retention.value))
 
 
 def test_every_number_is_on_the_page(report: Report, parsed: Parsed) -> None:
@@ -254,7 +256,7 @@ def test_with_two_seeds_nothing_is_claimed() -> None:
     text = Parsed(to_html(report)).text
     assert "Too few seeds for claims." in text and report.family.text in text
     assert tables.BETTER not in text and tables.WORSE not in text
-    assert {line[9].text for line in tables.matrix(report).lines} == {"", "no claim"}
+    assert {line[10].text for line in tables.matrix(report).lines} == {"", "no claim"}
     assert not tables.best_rows(report)
 
 
@@ -336,7 +338,12 @@ def test_heat_map_levels_diverge_from_the_base_model() -> None:
 
 
 def test_win_matrix_is_its_own_mirror() -> None:
-    (grid,) = win_matrices(made_up_report(NAMES[:4]))
+    grid, kept = win_matrices(made_up_report(NAMES[:4]))
+    assert (grid.id, kept.id) == (
+        "wins-0",
+        "wins-1",
+    ) and kept.caption == "Difference in own retention, row minus column"
+    assert kept.rows[0][1][3].text == f"{MINUS}0.09 \u25bc"
     fields = {(name, other): field for name, row in grid.rows for other, field in zip(grid.columns, row, strict=True)}
     assert fields["policy_gradient", "decoupled_ppo"].text == "+0.08 \u25b2"
     assert fields["decoupled_ppo", "policy_gradient"].text == f"{MINUS}0.08 \u25bc"
@@ -391,9 +398,9 @@ def test_an_axis_is_logarithmic_only_where_it_shows_more() -> None:
 
 
 def test_history_is_drawn_where_there_is_some(report: Report, parsed: Parsed) -> None:
-    assert "Lag tolerance over time" in parsed.text and "2026-03-01" in parsed.text
+    assert "Gain under lag and own retention over time" in parsed.text and "2026-03-01" in parsed.text
     once = report.model_copy(update={"history": report.history[:1], "curves": (), "evaluations": ()})
-    assert "Lag tolerance over time" not in Parsed(to_html(once)).text
+    assert "Gain under lag and own retention over time" not in Parsed(to_html(once)).text
 
 
 def test_many_objectives_get_a_panel_each_and_too_many_are_left_to_the_tables(large_page: str) -> None:

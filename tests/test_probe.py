@@ -131,21 +131,21 @@ def test_ages_that_are_no_numbers(lagbench_here) -> None:
 
 
 def test_an_objective_that_fails_has_a_reason_and_the_others_their_values(tmp_path: Path) -> None:
-    overrides = [*SMALL, "objectives=policy_gradient,spo", "hyperparameters.spo.neg_scale=inf", "seeds=3"]
+    overrides = [*SMALL, "objectives=policy_gradient,opmd", "hyperparameters.opmd.tau=-1", "seeds=3"]
     folder = run_probe(load_suite("quick", overrides), "policy_gradient", PROBE, tmp_path / "out", 1, "")
     fidelity = read_fidelity(folder, (3,))
-    assert fidelity.objectives == ("policy_gradient", "spo")
-    assert "objective spo (lagbench) gave a loss that is -inf" in fidelity.failures[0]
+    assert fidelity.objectives == ("policy_gradient", "opmd")
+    assert "objective opmd (lagbench) gave a loss that is nan" in fidelity.failures[0]
     lines = to_markdown(fidelity).splitlines()
-    assert "| spo | failed | failed | failed |" in lines and "- Mean over 1 seed." in lines
+    assert "| opmd | failed | failed | failed |" in lines and "- Mean over 1 seed." in lines
     write_fidelity(fidelity, tmp_path / "report")
     assert (tmp_path / "report" / "gradient_fidelity.png").stat().st_size > 5_000
 
 
 def test_a_history_that_fails_is_told_in_one_line(tmp_path: Path) -> None:
-    overrides = [*SMALL, "objectives=spo", "hyperparameters.spo.neg_scale=inf"]
-    with pytest.raises(InputError, match="seed 0 of the probe came to no end: update 0: objective spo"):
-        run_probe(load_suite("quick", overrides), "spo", PROBE, tmp_path / "out", 1, "")
+    overrides = [*SMALL, "objectives=opmd", "hyperparameters.opmd.tau=-1"]
+    with pytest.raises(InputError, match="seed 0 of the probe came to no end: update 0: objective opmd"):
+        run_probe(load_suite("quick", overrides), "opmd", PROBE, tmp_path / "out", 1, "")
 
 
 def test_a_reference_of_zero_is_told() -> None:

@@ -21,6 +21,8 @@ from lagbench.harness.report.gather import gather
 from lagbench.harness.report.groups import constant_lag
 from lagbench.harness.report.manifest import command
 from lagbench.harness.report.results import Axes, Cell
+from lagbench.harness.statistics.intervals import clustered_share
+from lagbench.harness.statistics.power import detectable
 
 BASE = 0.2
 ASYMPO = {("constant:0", seed): score for seed, score in enumerate((0.60, 0.62, 0.64))} | {
@@ -91,15 +93,52 @@ def test_the_difference_to_the_baseline_is_paired_by_seed(report: Report) -> Non
 
 
 def test_the_family_is_what_the_suite_planned(report: Report) -> None:
-    """Two objectives against the baseline at two lags; of GRPO's nothing can be tested, and it counts all the same."""
-    assert (report.family.tests, report.family.claims) == (4, True)
+    """ASymPO at two lags and GRPO at lag 8, of which nothing can be tested; at lag 0 GRPO is the baseline's formula."""
+    assert (report.family.tests, report.family.same_formula, report.family.claims) == (3, 1, True)
     tests = {lag: row(report, "asympo", lag).against_baseline for lag in (0, 8)}
     assert tests[8].p < tests[0].p
-    assert tests[8].p_adjusted == pytest.approx(4 * tests[8].p)
-    assert tests[0].p_adjusted == pytest.approx(3 * tests[0].p)
-    assert tests[8].significant == (4 * tests[8].p < 0.05) and tests[0].significant is False
+    assert tests[8].p_adjusted == pytest.approx(3 * tests[8].p)
+    assert tests[0].p_adjusted == pytest.approx(2 * tests[0].p)
+    assert tests[0].significant is False
     grpo = row(report, "grpo", 8).against_baseline  # of the two seeds that have ended
     assert (grpo.p, grpo.p_adjusted, grpo.significant) == (None, None, None)
+
+
+def test_a_mark_needs_both_p_values(report: Report) -> None:
+    """Six runs of ASymPO leave a collapse rate of 1 - .05^(1/6) = .393 open; the baseline's collapsed run is filled."""
+    test = row(report, "asympo", 8).against_baseline
+    charged = 0.05 ** (1 / 6) * np.array([0.55, 0.58, 0.58]) - [0.20, 0.10, 0.15]
+    assert test.p_charged == pytest.approx(3 * stats.ttest_1samp(charged, 0).pvalue)
+    assert test.p_adjusted < 0.05 < test.p_charged and test.significant is False
+    assert row(report, "asympo", 0).against_baseline.p_charged == 1.0  # .62 * .607 is less than .61
+    assert standing(report, "asympo").highest_rate == pytest.approx(1 - 0.05 ** (1 / 6))
+    assert standing(report, "policy_gradient").highest_rate == pytest.approx(
+        stats.binomtest(1, 6, alternative="less").proportion_ci(0.95, "exact").high
+    )
+    assert report.family.mark in report.notes
+
+
+def test_one_formula_at_lag_0_is_not_tested(tmp_path: Path) -> None:
+    """Whatever the scores say: GRPO's and the policy gradient's gradient is A grad log pi there, ASymPO's is not."""
+    overrides = ["objectives=policy_gradient,asympo,grpo", "lags=0,8", "seeds=0,1,2"]
+    made_up(tmp_path / "out", lambda run: 0.2 if run.objective is None else 0.4 + 0.01 * run.seed, overrides)
+    found = compare(gather([tmp_path / "out"]))
+    same = {(r.objective, r.constant_lag): r.against_baseline.same_formula for r in found.rows if r.against_baseline}
+    assert same == {("asympo", 0): False, ("asympo", 8): False, ("grpo", 0): True, ("grpo", 8): False}
+    left_out = row(found, "grpo", 0).against_baseline
+    assert (left_out.value.mean, left_out.p, left_out.p_adjusted, left_out.significant) == (0, None, None, None)
+    assert "1 comparison at lag 0 is left out" in found.family.text
+    other = tmp_path / "other"
+    made_up(other, constant, [*overrides, "baseline=asympo"])
+    assert compare(gather([other])).family.same_formula == 0  # ASymPO weighs its gradient
+
+
+def test_conventions_of_papers_decide_what_is_one_formula(tmp_path: Path) -> None:
+    """TIS's paper averages over tokens: under the papers' own conventions it is no policy gradient at lag 0."""
+    for aggregate, same in (("paper", 0), ("token_mean", 1)):
+        overrides = ["objectives=policy_gradient,tis", "lags=0,8", "seeds=0,1,2", f"aggregate={aggregate}"]
+        made_up(tmp_path / aggregate, constant, overrides)
+        assert compare(gather([tmp_path / aggregate])).family.same_formula == same
 
 
 def test_what_ended_non_finite_counts_and_what_failed_does_not(report: Report) -> None:
@@ -123,7 +162,9 @@ def test_a_cell_that_is_gone_is_missing(folder: Path) -> None:
     assert row(found, "asympo", 8).missing == 1 and row(found, "asympo", 8).seeds == (0, 2)
     gone = next(cell for cell in found.cells if cell.state == "missing")
     assert gone.name == "asympo-constant-8-seed1" and gone.pass_at_1 is None
-    assert standing(found, "asympo").place is not None  # over the seeds that have all lags
+    kept = standing(found, "asympo").gain_under_lag  # over the two seeds that have all lags: their values and no rank
+    assert kept.value.values == pytest.approx([(0.40 + 0.35) / 2 / 0.40, (0.44 + 0.38) / 2 / 0.42])
+    assert (kept.value.low, kept.place, kept.best_rank, kept.worst_rank) == (None, None, 1, 3)
 
 
 def test_collapse_by_score(report: Report) -> None:
@@ -137,6 +178,8 @@ def test_collapse_by_score(report: Report) -> None:
     whole = standing(report, "policy_gradient")
     assert (whole.collapsed, whole.runs, whole.median_collapse) == (1, 6, None)
     assert [(step.update, step.alive) for step in whole.survival] == [(0, 1.0), (12, pytest.approx(5 / 6))]
+    found = clustered_share(np.array([0, 0, 1]), np.array([2, 2, 2]))  # two runs of each seed
+    assert ends(whole.collapse_rate) == pytest.approx(tuple(map(float, found)))
 
 
 def test_lag_numbers_by_hand(report: Report) -> None:
@@ -144,22 +187,75 @@ def test_lag_numbers_by_hand(report: Report) -> None:
     assert row(report, "asympo", 0).retained.mean == pytest.approx(0.42 / 0.41)
     assert row(report, "asympo", 8).retained.mean == pytest.approx(0.37 / 0.41)
     whole = standing(report, "asympo")
-    assert whole.tolerance.mean == pytest.approx((0.42 + 0.37) / 2 / 0.41)
+    assert whole.gain_under_lag.value.mean == pytest.approx((0.42 + 0.37) / 2 / 0.41)
+    assert whole.own_retention.value.mean == pytest.approx((0.42 + 0.37) / 2 / 0.42)
     assert whole.gain_at_lag_0.mean == pytest.approx(0.42 / 0.41)
-    lost = 1 - 0.37 / 0.42  # a tenth of it is lost at a share of the way from lag 0 to 8 on the log2(1 + lag) axis
-    assert whole.largest_lag.mean == pytest.approx(2 ** (0.1 / lost * np.log2(9)) - 1)
+    for bound in (whole.own_retention.value.low, whole.own_retention.value.high):
+        under_lag, own = np.array([0.375, 0.40, 0.41]), np.array([0.40, 0.42, 0.44])
+        assert stats.ttest_1samp(under_lag - bound * own, 0).pvalue == pytest.approx(0.05, abs=1e-6)
+    assert whole.held.held == 0 and whole.held.lost is None  # .88 of three seeds is not surely below .9
+    assert standing(report, "policy_gradient").held.lost == 8
     assert ends(row(report, "policy_gradient", 0).retained) == pytest.approx((1, 1, 1))
-    assert standing(report, "grpo").tolerance is None and standing(report, "grpo").place is None
+    grpo = standing(report, "grpo")
+    assert grpo.gain_under_lag.value is None and grpo.own_retention.place is None and grpo.held is None
 
 
 def test_ranks_leave_open_what_differences_do(report: Report) -> None:
-    assert [(s.objective, s.place, s.best_rank, s.worst_rank) for s in report.standings] == [
-        ("asympo", 1, 1, 2), ("policy_gradient", 2, 2, 3), ("grpo", None, 1, 3)
+    """ASymPO is ahead on all three seeds; so few runs cannot show that it does not collapse."""
+    by_gain = [(s.objective, s.gain_under_lag) for s in report.standings]
+    assert [(name, found.place, found.best_rank, found.worst_rank) for name, found in by_gain] == [
+        ("asympo", 1, 1, 3), ("policy_gradient", 2, 1, 3), ("grpo", None, 1, 3)
     ]  # fmt: skip
-    (pair,) = report.pairs
-    differences = (np.array([0.60 + 0.55, 1.20, 1.22]) - np.array([0.80, 0.71, 0.67])) / 2 / 0.41
-    assert ends(pair.difference.value) == pytest.approx(t_interval(list(differences)))
-    assert pair.difference.significant and pair.probability_of_improvement == pytest.approx((6 / 9 + 1) / 2)
+    pair = next(pair for pair in report.pairs if {pair.first, pair.second} == {"asympo", "policy_gradient"})
+    areas = (np.array([0.60 + 0.55, 1.20, 1.22]) - np.array([0.80, 0.71, 0.67])) / 2
+    unit = np.array([0.40, 0.41, 0.42])
+    for bound in (pair.gain_under_lag.value.low, pair.gain_under_lag.value.high):
+        assert stats.ttest_1samp(areas - bound * unit, 0).pvalue == pytest.approx(0.05, abs=1e-6)
+    assert pair.gain_under_lag.value.mean == pytest.approx(areas.mean() / 0.41)
+    assert pair.gain_under_lag.p_adjusted == pytest.approx(3 * stats.ttest_1samp(areas, 0).pvalue)  # of three pairs
+    assert pair.own_retention.value.mean == pytest.approx(0.395 / 0.42 - (0.41 - 0.0833333) / 2 / 0.41)
+    assert pair.gain_under_lag.significant is False
+    assert pair.probability_of_improvement == pytest.approx((6 / 9 + 1) / 2)
+
+
+def test_a_large_gain_at_lag_0_is_no_retention(tmp_path: Path) -> None:
+    """ASymPO gains twice as much and keeps half, GRPO gains as much and keeps nine tenths: each is first by one."""
+    gains = {"policy_gradient": (0.2, 0.0), "asympo": (0.4, 0.2), "grpo": (0.2, 0.18)}
+
+    def score(run: Run) -> float:
+        if run.objective is None:
+            return BASE
+        return BASE + gains[run.objective][run.lag == "constant:8"] + 0.002 * run.seed * (-1) ** run.seed
+
+    seeds = ",".join(map(str, range(20)))  # forty runs of each: up to .072 may collapse
+    made_up(tmp_path / "out", score, ["objectives=policy_gradient,asympo,grpo", "lags=0,8", f"seeds={seeds}"])
+    found = {s.objective: s for s in compare(gather([tmp_path / "out"])).standings}
+    assert list(found) == ["asympo", "grpo", "policy_gradient"]
+    places = {name: (s.gain_under_lag.place, s.own_retention.place) for name, s in found.items()}
+    assert places == {"asympo": (1, 2), "grpo": (2, 1), "policy_gradient": (3, 3)}
+    ranks = {name: (s.own_retention.best_rank, s.own_retention.worst_rank) for name, s in found.items()}
+    assert ranks == {"asympo": (2, 2), "grpo": (1, 1), "policy_gradient": (3, 3)}
+    assert found["asympo"].gain_under_lag.best_rank == found["asympo"].gain_under_lag.worst_rank == 1
+
+
+def test_the_base_models_error_is_in_every_gain(folder: Path) -> None:
+    """With pass@2 above pass@1 the base model's own attempts differ: 20 problems, 8 of each."""
+    exact = compare(gather([folder]))
+    result = store.read_json(folder / "base" / store.RESULT)
+    for scores in (result["scores"], result["evaluations"][0]["scores"]):
+        scores["pass@2"]["mean"] = 0.34
+    result.pop("digest")
+    store.write_json(folder / "base" / store.RESULT, seal(result, folder / "base"))
+    write_manifest(folder)
+    found = compare(gather([folder]))
+    assert exact.base_error == 0 and found.base_error == pytest.approx((0.14 / 160) ** 0.5)
+    for values in (
+        (s.gain_under_lag.value, s.own_retention.value) for s in (standing(found, "asympo"), standing(exact, "asympo"))
+    ):
+        assert all(value.low < value.mean < value.high for value in values)
+    wide, narrow = (row(r, "policy_gradient", 8).retained for r in (found, exact))
+    assert wide.mean == narrow.mean and wide.high - wide.low > narrow.high - narrow.low
+    assert any("own error (0.0296 on these problems)" in note for note in found.notes)
 
 
 def test_aggregates(report: Report) -> None:
@@ -188,12 +284,23 @@ def test_every_cell_has_the_command_that_makes_it_again(given: str, expected: st
     assert command(Cell("", "", axes, {}, CollapseRules(), environment={"command": given})) == expected
 
 
-def test_power(report: Report) -> None:
-    differences = [[0.0, 0.01, 0.02], [0.35, 0.48, 0.53]]
+def test_power_is_told_by_schedule(report: Report) -> None:
+    """At lag 0 of ASymPO alone, for GRPO is the same formula there; at lag 8 of both."""
+    (lag_0, lag_8) = report.power.finds
+    assert (lag_0.lag, lag_8.lag, report.power.seeds) == ("constant:0", "constant:8", 3)
+    assert lag_0.sd == pytest.approx(0.01)
     grpo = np.array([0.5, 0.0]) - [0.20, 0.10]
-    variance = (2 * np.var(differences[0], ddof=1) + 2 * np.var(differences[1], ddof=1) + np.var(grpo, ddof=1)) / 5
-    assert report.power.sd == pytest.approx(np.sqrt(variance)) and report.power.seeds == 3
-    assert report.power.detectable < report.power.detectable_in_family
+    variance = (2 * np.var([0.35, 0.48, 0.53], ddof=1) + np.var(grpo, ddof=1)) / 3
+    assert lag_8.sd == pytest.approx(np.sqrt(variance))
+    assert lag_8.detectable == pytest.approx(detectable(lag_8.sd, 3))
+    rate, score = 1 - 0.05 ** (1 / 6), np.mean([0.20, 0.10, 0.05])  # three seeds under two schedules
+    assert (1 - rate) * (score + lag_8.marked) - score == pytest.approx(detectable(lag_8.sd, 3, 0.05 / 3))
+    assert report.power.text in report.notes and "lag 8 " in report.power.text
+
+
+def test_where_nothing_spreads_nothing_is_said_to_be_found(tmp_path: Path) -> None:
+    made_up(tmp_path / "out", lambda run: 0.4 if run.objective else 0.2, [*TWO, "seeds=0,1,2"])
+    assert compare(gather([tmp_path / "out"])).power is None
 
 
 @pytest.mark.parametrize(("seeds", "claims"), [("0", False), ("0,1", False), ("0,1,2", True)])
@@ -209,8 +316,13 @@ def test_no_claim_with_one_or_two_seeds(tmp_path: Path, seeds: str, claims: bool
     report = compare(gather([tmp_path / "out"]))
     found = [r.against_baseline.significant for r in report.rows if r.against_baseline]
     assert found == ([True, True] if claims else [None, None]) and report.family.claims is claims
+    values = row(report, "asympo", 8).against_baseline.value.values
+    assert values == (() if claims else pytest.approx([0.5, 0.501][: len(seeds.split(","))]))
     assert any(note.startswith("No significance is claimed") for note in report.notes) is not claims
-    assert all((s.best_rank, s.worst_rank) == (1, 2) for s in report.standings) or claims
+    ranks = [
+        (rank.best_rank, rank.worst_rank) for s in report.standings for rank in (s.gain_under_lag, s.own_retention)
+    ]
+    assert ranks == [(1, 2)] * 4  # the baseline gains nothing: no measure, no rank
     if seeds == "0":
         assert row(report, "asympo", 8).interval_over == "problems"
         assert row(report, "asympo", 8).scores["pass@1"].low < 0.6 < row(report, "asympo", 8).scores["pass@1"].high
@@ -405,8 +517,10 @@ def test_the_report_reads_what_a_search_has_chosen(tmp_path: Path) -> None:
     assert {lag: score.mean for lag, score in tuned.scores.items()} == pytest.approx(
         {"constant:0": 0.8, "constant:8": 0.8}
     )
-    assert tuned.tolerance.mean == pytest.approx(0.6 / 0.3)  # in the unit of the fixed rate's reference
-    assert standing(report, "policy_gradient").tuned.tolerance == standing(report, "policy_gradient").tolerance
+    assert tuned.gain_under_lag.values == pytest.approx((0.6 / 0.3,))  # in the unit of the fixed rate's reference
+    assert tuned.own_retention.values == pytest.approx((1.0,))
+    unchanged = standing(report, "policy_gradient")
+    assert unchanged.tuned.gain_under_lag == unchanged.gain_under_lag.value
 
 
 def test_a_big_folder_is_read_by_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -487,7 +601,7 @@ def test_a_missing_base_is_missing(folder: Path) -> None:
     (folder / store.CHECKSUMS).unlink()
     report = compare(gather([folder]))
     assert next(cell.state for cell in report.cells if cell.name == "base") == "missing"
-    assert report.base == {} and all(s.tolerance is None for s in report.standings)
+    assert report.base == {} and all(s.gain_under_lag.value is None for s in report.standings)
 
 
 def test_sync_and_lag_0_are_one_row(tmp_path: Path) -> None:
@@ -495,7 +609,7 @@ def test_sync_and_lag_0_are_one_row(tmp_path: Path) -> None:
     made_up(tmp_path / "b", constant, ["objectives=policy_gradient,asympo", "lags=sync", "seeds=1"])
     report = compare(gather([tmp_path / "a", tmp_path / "b"]))
     assert row(report, "asympo", 0).seeds == (0, 1) and report.schedules == ("constant:0", "constant:8")
-    assert standing(report, "asympo").tolerance is not None and report.family.tests == 2
+    assert standing(report, "asympo").gain_under_lag.value is not None and report.family.tests == 2
 
 
 @pytest.mark.parametrize(

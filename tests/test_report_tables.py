@@ -18,9 +18,10 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from lagbench.harness.report import grid, tables
-from lagbench.harness.report.document import Entry, Interval, Moment, Report, Row
+from lagbench.harness.report.document import Entry, Held, Interval, Measure, Moment, Report, Row
 from lagbench.harness.report.grid import Column, Grid, in_one_line
 from lagbench.harness.report.latex import latex_text, to_latex
+from lagbench.harness.report.text import probability
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 WORDS = st.text(st.characters(codec="utf-8"), max_size=30)
@@ -71,15 +72,26 @@ def test_numbers_as_texts() -> None:
     assert tables.estimate(Interval(mean=-0.0001, low=-0.1, high=0.1), sign="+") == "+0.000 ±0.100"
     assert tables.estimate(None) == tables.number(None) == tables.bounds(Interval(mean=1.0)) == "\u2013"
     assert tables.bounds(Interval(mean=0.1, low=-0.034, high=0.255)) == "-0.034\u20130.255"
-    assert tables.lag_range(Interval(mean=16.0, low=4.04, high=255.7)) == "16 (4\u2013256)"
-    assert tables.lag_range(Interval(mean=12.34)) == "12.3"
+    two = Interval(mean=0.55, values=(0.5, 0.6))
+    assert tables.estimate(two, 2) == "0.50, 0.60" and tables.bounds(two) == "0.500, 0.600"
+    assert tables.held_text(Held(held=4, lost=16, highest=64)) == "held at 4, lost at 16"
+    assert tables.held_text(Held(held=4, lost=None, highest=64)) == "held at 4, open to 64"
+    assert tables.held_text(Held(held=64, lost=None, highest=64)) == "held at 64" and tables.held_text(None) == "\u2013"
 
 
 def test_a_place_has_the_ranks_that_stay_open() -> None:
-    standing = REPORT.standings[1]
-    assert tables.place(standing) == "2 (1\u20134)"
-    assert tables.place(standing.model_copy(update={"best_rank": 2, "worst_rank": 2})) == "2"
-    assert tables.place(standing.model_copy(update={"place": None})) == "\u2013"
+    measure = REPORT.standings[1].gain_under_lag
+    assert tables.place(measure) == "2 (1\u20134)"
+    assert tables.place(measure.model_copy(update={"best_rank": 2, "worst_rank": 2})) == "2"
+    assert tables.place(measure.model_copy(update={"place": None})) == "\u2013"
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.0502, "0.0502"), (0.0498, "0.0498"), (0.0449, "0.045"), (0.055, "0.055"), (0.0004, "<0.001"), (None, "\u2013")],
+)
+def test_p_has_four_digits_where_the_third_would_hide_the_level(p: float | None, text: str) -> None:
+    assert probability(p) == text
 
 
 # ---- gates
@@ -128,7 +140,8 @@ def test_lines_fit_and_no_number_is_cut(report: Report, width: int) -> None:
         assert tables.bounds(found.scores["pass@1"]) in words
     text = re.sub(r" +", " ", " ".join(lines))
     for standing in report.standings:
-        assert tables.estimate(standing.tolerance, 2) in text and tables.lag_range(standing.largest_lag) in text
+        for measure in (standing.gain_under_lag, standing.own_retention):
+            assert tables.estimate(measure.value, 2) in text and tables.place(measure) in text
 
 
 def test_what_is_left_out_is_told() -> None:
@@ -139,7 +152,8 @@ def test_what_is_left_out_is_told() -> None:
 def test_lines_of_a_terminal() -> None:
     """A leaderboard line and two of the matrix, word for word."""
     lines = [re.sub(r" +", " ", line).strip() for line in printed(REPORT, 140)]
-    assert "2 (1\u20134) asympo 0.83 ±0.06 32 (16\u201364) 0.31 ±0.01 0/30 behavior" in lines
+    measures = "0.83 ±0.06 2 (1\u20134) 0.68 ±0.06 3 (1\u20134)"
+    assert f"asympo {measures} held at 4, lost at 16 0.31 ±0.01 0/30 behavior" in lines
     found = row(REPORT, "asympo", "constant:16")
     score, retained = found.scores["pass@1"].mean, found.retained.mean
     bounds = f"{score - 0.0143:.3f}\u2013{score + 0.0143:.3f}"
@@ -155,7 +169,7 @@ def test_a_long_matrix_gives_way_to_one_by_objective_and_lag() -> None:
     lines = printed(LONG, 120)
     assert "All 70 lines with intervals are in the report's files." in lines
     scores = [f"{row(LONG, 'spo', lag).scores['pass@1'].mean:.3f}" for lag in LONG.schedules]
-    assert [word.rstrip("*") for word in next(line.split() for line in lines if line.startswith("spo"))[1:]] == scores
+    assert [word.rstrip("*") for word in [line.split() for line in lines if line.startswith("spo")][1][1:]] == scores
     short = made_up_report(NAMES)
     assert len(short.rows) == tables.MOST_LINES and not any("with intervals" in line for line in printed(short, 120))
 
@@ -243,8 +257,8 @@ def test_without_claims_there_are_no_marks() -> None:
 def test_tuned_columns_stand_where_there_was_a_search() -> None:
     report = made_up_report(NAMES[:2], search=True)
     head, first, _ = cells(tables.to_markdown(report), "Leaderboard")
-    assert head[-3:] == ["tuned learning rate", "tuned tolerance", "tuned largest lag"]
-    assert first[-3:] == ["0.0003", "0.95 ±0.06", "64 (16\u201364)"]
+    assert head[-4:] == ["tuned learning rate", "tuned gain under lag", "tuned own retention", "tuned held, lost"]
+    assert first[-4:] == ["0.0003", "0.95 ±0.06", "0.90 ±0.06", "held at 16, lost at 64"]
     head, first, _ = cells(tables.to_markdown(report), "pass@1 at the learning rates found")
     assert first == ["policy_gradient", "0.0003", *["0.601 ±0.013"] * 6]
     assert "tuned" not in tables.to_markdown(made_up_report(NAMES[:2]))
@@ -252,18 +266,20 @@ def test_tuned_columns_stand_where_there_was_a_search() -> None:
 
 def test_history_of_a_leaderboard() -> None:
     """The newest date first; an objective that was not on it yet is a dash, and one date alone is no history."""
-    old = Entry(objective="asympo", mismatch="none", place=1, best_rank=1, worst_rank=2, tolerance=Interval(mean=0.906))
-    new = old.model_copy(update={"place": 2})
-    other = Entry(objective="grpo", mismatch="none", place=None, best_rank=1, worst_rank=2, tolerance=None)
+    first = Measure(value=Interval(mean=0.906), place=1, best_rank=1, worst_rank=2)
+    second, none = (first.model_copy(update=to) for to in ({"place": 2}, {"place": None, "value": None}))
+    old = Entry(objective="asympo", mismatch="none", gain_under_lag=first, own_retention=second)
+    new = old.model_copy(update={"gain_under_lag": second})
+    other = Entry(objective="grpo", mismatch="none", gain_under_lag=none, own_retention=none)
     moments = [
         Moment(date="2026-01-02", suite_digest="", sources={}, entries=(old,)),
         Moment(date="2026-02-03", suite_digest="", sources={}, entries=(new, other)),
     ]
     markdown = tables.to_markdown(REPORT.model_copy(update={"history": tuple(moments)}))
-    assert cells(markdown, "History: place and lag tolerance") == [
+    assert cells(markdown, "History: gain under lag; own retention") == [
         ["objective", "2026-02-03", "2026-01-02"],
-        ["asympo", "2 (1\u20132): 0.91", "1 (1\u20132): 0.91"],
-        ["grpo", "\u2013: \u2013", "\u2013"],
+        ["asympo", *[f"0.91, rank {place} (1\u20132); 0.91, rank 2 (1\u20132)" for place in (2, 1)]],
+        ["grpo", "\u2013, rank \u2013; \u2013, rank \u2013", "\u2013"],
     ]
     assert "History" not in tables.to_markdown(REPORT.model_copy(update={"history": tuple(moments[:1])}))
 
@@ -277,7 +293,7 @@ def test_markdown_of_hostile_names_is_text() -> None:
     for title in ("Leaderboard", "pass@1 by objective and lag", "Aggregates and cost", "All rows"):
         table = cells(markdown, title)
         assert len({len(line) for line in table}) == 1
-    names = [line[1] for line in cells(markdown, "Leaderboard")[1:]]
+    names = [line[0] for line in cells(markdown, "Leaderboard")[1:]]
     assert names == [in_one_line(standing.objective) for standing in report.standings]
 
 
@@ -338,14 +354,18 @@ def test_the_other_csv_files() -> None:
     files = tables.csv_files(report)
     assert list(files) == ["leaderboard.csv", "pairs.csv", "cells.csv"]
     standing, pair, cell = (read(text)[1] for text in files.values())
-    assert (standing["place"], standing["best_rank"], standing["worst_rank"]) == ("2", "1", "3")
-    assert float(standing["tolerance"]) == report.standings[1].tolerance.mean
+    ranks = [standing[f"gain_under_lag_{rank}"] for rank in ("place", "best_rank", "worst_rank")]
+    assert ranks == ["2", "1", "3"] and standing["own_retention_place"] == "2"
+    assert float(standing["gain_under_lag"]) == report.standings[1].gain_under_lag.value.mean
+    assert float(standing["own_retention_low"]) == report.standings[1].own_retention.value.low
+    assert (standing["held_at"], standing["lost_at"], standing["highest_rate"]) == ("4", "16", "0.095")
     assert (standing["reads"], standing["hyperparameters"]) == ("behavior_logprobs", '{"epsilon": 0.2}')
     assert (standing["aggregate"], standing["paper_aggregate"]) == ("seq_mean_token_mean", "token_mean")
     assert float(standing["retained_above_0.5"]) == report.standings[1].profile[14]
-    assert (standing["tuned_learning_rate"], standing["tuned_largest_lag_low"]) == ("0.0003", "16.0")
+    assert (standing["tuned_learning_rate"], standing["tuned_lost_at"]) == ("0.0003", "64")
     assert (pair["first"], pair["second"]) == ("policy_gradient", "grpo")
-    assert float(pair["difference_p_adjusted"]) == report.pairs[1].difference.p_adjusted
+    assert float(pair["gain_under_lag_p_adjusted"]) == report.pairs[1].gain_under_lag.p_adjusted
+    assert float(pair["own_retention_p_charged"]) == report.pairs[1].own_retention.p_charged
     assert (cell["seed"], cell["state"], cell["command"]) == ("1", "finished", report.cells[1].command)
     assert cell["packages"] == "torch 2.13.0; numpy 2.4.6; lagbench 0.1.0"
     assert float(cell["pass@1"]) == report.cells[1].pass_at_1
@@ -430,9 +450,7 @@ def test_latex_captions_say_what_the_numbers_are() -> None:
         assert "Scores are on 128 held-out problems of chain, 16 samples each." in caption
         assert r"$\pm$: longer side of the 95\,\% interval, over seeds (Student $t$" in caption
         assert "Lag is simulated" in caption
-    assert "paired $t$ test over seeds, two-sided, Holm's method over all 18 planned tests, level 0.05" in to_latex(
-        REPORT
-    )
+    assert f"under the same schedule (18 planned tests). {REPORT.family.mark}" in to_latex(REPORT)
     assert r"Base model: 31.2\,\%." in to_latex(REPORT)
 
 
@@ -440,7 +458,9 @@ def test_latex_cells_by_value() -> None:
     source = to_latex(REPORT)
     score = 100 * row(REPORT, "asympo", "constant:64").scores["pass@1"].mean
     assert rf"{score:.1f}\,{{\scriptsize$\pm$\,1.4}}\rlap{{$^{{*}}$}}" in source
-    assert r"2 (1--4) & asympo & 0.83\,{\scriptsize$\pm$\,0.06} & 32 (16--64) &" in source
+    assert (
+        r"asympo & 0.83\,{\scriptsize$\pm$\,0.06} & 2 (1--4) & 0.68\,{\scriptsize$\pm$\,0.06} & 3 (1--4) \\" in source
+    )
     below = REPORT.rows[0].model_copy(update={"scores": {"pass@1": Interval(mean=-0.5)}})
     assert "& $-$50.0 &" in to_latex(REPORT.model_copy(update={"rows": (below, *REPORT.rows[1:])}))
 
@@ -457,9 +477,10 @@ def test_latex_bold_is_the_best_only_where_it_is_significantly_better() -> None:
     assert r"\textbf" not in source
     alone = REPORT.model_copy(update={"rows": REPORT.rows[6:]})  # the best that is left is worse than the baseline
     assert row(alone, "asympo", "constant:64").against_baseline.significant and r"\textbf" not in to_latex(alone)
-    first = REPORT.standings[0].model_copy(update={"worst_rank": 1})
+    sure = REPORT.standings[0].gain_under_lag.model_copy(update={"worst_rank": 1})
+    first = REPORT.standings[0].model_copy(update={"gain_under_lag": sure})
     source = to_latex(REPORT.model_copy(update={"standings": (first, *REPORT.standings[1:])}))
-    assert r"1 & policy\_gradient & \textbf{0.93}" in source and "bold: surely the first" in source
+    assert r"policy\_gradient & \textbf{0.93}" in source and "bold: surely the first" in source
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here: LaTeX tables are not compiled")

@@ -42,7 +42,8 @@ def test_trains_at_lag_8(name: str, tmp_path: Path) -> None:
     for row in rows:
         assert all(math.isfinite(row[key]) for key in DIAGNOSTICS)
         assert all(math.isfinite(value) for value in row["objective"].values())
-        assert row["loss"] == pytest.approx(row["loss_positive"] + row["loss_negative"], abs=1e-5) or name == "kimi"
+        if not OBJECTIVES.get(name).conventions.regularized:  # then tokens with A = 0 have a part in it
+            assert row["loss"] == pytest.approx(row["loss_positive"] + row["loss_negative"], abs=1e-5)
     assert rows == store.read_lines(tmp_path / store.METRICS)
 
 

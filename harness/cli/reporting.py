@@ -114,7 +114,7 @@ def leaderboard(
         Path, typer.Option(metavar="DIR", help="The leaderboard: its page, and the history that it keeps.")
     ] = Path("leaderboard"),
 ) -> None:
-    """Merge results folders of one suite into a leaderboard, ranked by lag tolerance with rank intervals.
+    """Merge results folders of one suite into a leaderboard, ranked by gain under lag and by own retention.
 
     A folder that has been changed since its run, or is of another suite than
     the first, is refused and named. What stood on the leaderboard before is

@@ -12,11 +12,12 @@ from itertools import product
 
 from . import document as doc
 from .curves import curves
-from .family import family_of, in_family, power_of, tests_against_baseline
+from .family import differences, family_of, tests_against_baseline
 from .gates import gates
 from .groups import table_of
 from .manifest import manifest, sources
 from .numbers import interval
+from .power import power_of
 from .remarks import remarks
 from .results import Results
 from .rows import evaluations, row
@@ -30,9 +31,9 @@ def compare(results: Results) -> doc.Report:
     table = table_of(results)
     tests = tests_against_baseline(table)
     family = family_of(table, tests)
-    adjusted = in_family(tests, family)
+    against_baseline = differences(table, tests, family)
     rows = tuple(
-        row(table.groups[key], table, adjusted.get(key))
+        row(table.groups[key], table, against_baseline.get(key))
         for key in product(table.objectives, table.mismatches, table.schedules)
         if key in table.groups
     )
@@ -50,6 +51,7 @@ def compare(results: Results) -> doc.Report:
         gates=checked,
         exam=_exam(results),
         base={metric: interval(found) for metric, found in table.base.items()},
+        base_error=table.measured_base.error if table.measured_base else None,
         family=family,
         power=power,
         search=search_of(results),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from scipy import special
 
-from ..statistics.intervals import CONFIDENCE
+from ..statistics.intervals import CONFIDENCE, FEWEST_SEEDS
 from . import document as doc
 from .groups import Group
 from .results import MEASURES, Cell
@@ -52,8 +52,8 @@ def _curve(group: Group, cells: Sequence[Cell], points: int) -> doc.Curve:
         mismatch=group.mismatch,
         updates=tuple((edges[1:] - 1).tolist()),
         tokens=tuple(tokens.round().tolist()),
-        reward_low=_plain(_mean(reward) - half),
-        reward_high=_plain(_mean(reward) + half),
+        reward_low=_plain(np.maximum(_mean(reward) - half, 0.0)),
+        reward_high=_plain(np.minimum(_mean(reward) + half, 1.0)),
         measures={name: _plain(_mean(values)) for name, values in binned.items() if np.isfinite(values).any()},
     )
 
@@ -83,12 +83,14 @@ def _mean(rows: np.ndarray) -> np.ndarray:
 
 
 def _half_width(rows: np.ndarray) -> np.ndarray:
-    """Half the width of the t interval over seeds; nan with fewer than two."""
+    """Half the width of the t interval over seeds; nan with fewer than three."""
     known = np.isfinite(rows)
     n = known.sum(0)
     squares = np.where(known, (rows - _mean(rows)) ** 2, 0).sum(0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(n > 1, special.stdtrit(n - 1, 0.5 + CONFIDENCE / 2) * np.sqrt(squares / (n - 1) / n), np.nan)
+        return np.where(
+            n >= FEWEST_SEEDS, special.stdtrit(n - 1, 0.5 + CONFIDENCE / 2) * np.sqrt(squares / (n - 1) / n), np.nan
+        )
 
 
 def _plain(values: np.ndarray) -> tuple[float | None, ...]:

@@ -18,8 +18,8 @@ from scipy import special
 from ..config import JUDGMENT, NO_MISMATCH
 from ..gate import Gate as Checked
 from ..statistics.families import holm
-from ..statistics.intervals import CONFIDENCE, ROUNDING, Estimate
-from ..statistics.paired import FEWEST_SEEDS, LEVEL, Paired, paired
+from ..statistics.intervals import CONFIDENCE, FEWEST_SEEDS, ROUNDING, Estimate
+from ..statistics.paired import LEVEL, Paired, paired
 from ..store import REPORT
 from ..types import InputError
 from . import grid, tables
@@ -35,6 +35,7 @@ NOT_COMPARABLE, NO_SCORE = "not comparable", "no score"
 VERDICTS = (BEYOND, WITHIN, NO_CLAIM, NOT_COMPARABLE, IDENTICAL, SAME_SCORES, NO_SCORE)
 UNCHANGED = (IDENTICAL, SAME_SCORES, NO_SCORE)
 ABSENT = "absent"
+STANDS = ("gain under lag", "rank by gain", "own retention", "rank by retention", "held, lost")
 MOST_LINES = 60  # of rows in a terminal; of more, those beyond noise
 MOST_CHANGES = 20  # of a kind, in a terminal
 Test = Literal["", "paired t", "Welch t"]
@@ -87,15 +88,17 @@ class StandingChange:
 
     @property
     def is_change(self) -> bool:
-        """Whether place, ranks, lag tolerance or largest lag differ, as they are shown."""
+        """Whether a measure, a rank or the lags held and lost differ, as they are shown."""
         return _stand(self.first) != _stand(self.second)
 
 
-def _stand(standing: Standing | None) -> tuple[str, str, str]:
-    """Place and ranks, lag tolerance, largest lag."""
+def _stand(standing: Standing | None) -> tuple[str, ...]:
+    """Both measures with place and ranks, lags held and lost."""
     if standing is None:
-        return ABSENT, ABSENT, ABSENT
-    return tables.place(standing), tables.estimate(standing.tolerance, 2), tables.lag_range(standing.largest_lag)
+        return (ABSENT,) * 5
+    measures = (standing.gain_under_lag, standing.own_retention)
+    texts = (text for found in measures for text in (tables.estimate(found.value, 2), tables.place(found)))
+    return *texts, tables.held_text(standing.held)
 
 
 @dataclass(frozen=True)
@@ -515,13 +518,13 @@ def rows_table(rows: Sequence[RowChange]) -> Grid:
 
 
 def standings_table(found: Diff) -> Grid:
-    """One line for each objective whose place, ranks or lag tolerance changed."""
+    """One line for each objective that a measure, a rank, or the lags held and lost have changed of."""
     changed = [part for part in found.standings if part.is_change]
     several = any(part.mismatch != NO_MISMATCH for part in found.standings)
     columns = (
         Column("objective", "left", key=True),
         *((Column("mismatch", "left", key=True),) if several else ()),
-        *(Column(name, "left") for name in ("place", "lag tolerance", "largest lag")),
+        *(Column(name, "left") for name in STANDS),
     )
     lines = tuple(
         (

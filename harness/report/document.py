@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Format = Literal["lagbench-report@1"]
+Format = Literal["lagbench-report@2"]
 State = Literal["finished", "failed", "unfinished", "missing"]
 
 
@@ -25,12 +25,14 @@ class Interval(Part):
 
     mean: float
     low: float | None = None
-    """None where no interval can be given, as from one seed."""
+    """None where no interval can be given, as from two seeds."""
     high: float | None = None
+    values: tuple[float, ...] = ()
+    """Of every seed, where there are too few for an interval over seeds; else empty."""
 
 
 class Difference(Part):
-    """One objective minus another, paired by seed."""
+    """One objective minus another, paired by seed. It gets a mark where it is `significant`, and not else."""
 
     value: Interval
     p: float | None
@@ -40,9 +42,13 @@ class Difference(Part):
     exact: str
     """Which exact test it is: sign flips, label permutation, or empty."""
     p_adjusted: float | None
-    """`p` by Holm's method over the whole family."""
+    """`p` by Holm's method over the whole family: is it more than the noise of seeds?"""
+    p_charged: float | None
+    """The same of the test charged for collapses: is it more than those seen, and those not seen yet, could explain?"""
     significant: bool | None
-    """Whether `p_adjusted` is at most the family's level; None where no claim is made."""
+    """Whether both are at most the family's level; None where no claim is made."""
+    same_formula: bool = False
+    """Known before the run not to differ: one formula where policies do not. No test, and none in the family."""
 
 
 class Collapse(Part):
@@ -103,6 +109,9 @@ class Row(Part):
     cost: Cost
     diagnostics: dict[str, float]
     """Means over the second half of the updates and over seeds: `lagbench list diagnostics`."""
+    broken_balance: float | None = None
+    """The mean of `balance`, |loss| over mean |A|, of an objective that promises 0 and does not have it, because of the
+    suite's conventions or its own options; None of all others."""
 
 
 class Step(Part):
@@ -114,6 +123,30 @@ class Step(Part):
     high: float
 
 
+class Held(Part):
+    """Which of the lags tested an objective holds its own gain at: at most a tenth of that at lag 0 is lost."""
+
+    held: int
+    """The highest lag up to which it does for sure."""
+    lost: int | None
+    """The lowest at which it does not for sure; None where there is none. Between the two nothing is known."""
+    highest: int
+    """Lag tested."""
+
+
+class Measure(Part):
+    """A measure of what lag costs, and the rank by it."""
+
+    value: Interval | None
+    """None where it cannot be formed, as where its interval reaches to infinity."""
+    place: int | None
+    """By `value`, 1 is best; None without an interval."""
+    best_rank: int
+    """Ranks that differences with a mark leave open: 1 + how many are better for sure."""
+    worst_rank: int
+    """How many there are, less those that are worse for sure."""
+
+
 class Tuned(Part):
     """The same objective at the learning rate that the search found best for it."""
 
@@ -122,8 +155,9 @@ class Tuned(Part):
     """Mean pass@1 in the search by learning rate."""
     scores: dict[str, Interval]
     """pass@1 by schedule, at the learning rate found, on the table's own seeds and problems."""
-    tolerance: Interval | None
-    largest_lag: Interval | None
+    gain_under_lag: Interval | None
+    own_retention: Interval | None
+    held: Held | None
 
 
 class Standing(Part):
@@ -137,18 +171,14 @@ class Standing(Part):
     conventions: dict[str, str]
     paper: dict[str, str]
     """Conventions that the objective's paper uses."""
-    place: int | None
-    """By lag tolerance, 1 is best; None without one."""
-    best_rank: int
-    """Ranks that the differences leave open: 1 + how many are better for sure."""
-    worst_rank: int
-    """How many there are, less those that are worse for sure."""
-    tolerance: Interval | None
-    """Area under retained gain over log2(1 + lag), divided by its width: 1 is the reference's gain at every lag."""
-    largest_lag: Interval | None
-    """Up to it at most a tenth of the objective's own gain at lag 0 is lost."""
+    gain_under_lag: Measure
+    """How much is gained under lag? Mean gain over log2(1 + lag), in units of the baseline's gain at lag 0."""
+    own_retention: Measure
+    """How much is kept of the own gain? The same in units of the objective's own gain at lag 0."""
+    held: Held | None
+    """Where it still holds its own gain; None with too few seeds, or no clear gain at lag 0."""
     gain_at_lag_0: Interval | None
-    """Retained gain at lag 0: in units of the reference's."""
+    """In units of the baseline's."""
     iqm: Interval | None
     """Interquartile mean of pass@1 over evaluation tasks and schedules, over seeds."""
     optimality_gap: float | None
@@ -158,6 +188,9 @@ class Standing(Part):
     collapsed: int
     runs: int
     collapse_rate: Interval | None
+    """Its interval takes runs by seed, as those of one seed may collapse together."""
+    highest_rate: float
+    """Upper end of the one-sided 95 % interval of the rate, runs taken as independent: what marks are charged with."""
     median_collapse: int | None
     """Update by which half of the runs had collapsed; None where fewer did."""
     survival: tuple[Step, ...]
@@ -166,12 +199,13 @@ class Standing(Part):
 
 
 class Pair(Part):
-    """Lag tolerance of two objectives, `first` minus `second`."""
+    """Two objectives, `first` minus `second`. A difference is None where one of the two has no such measure."""
 
     first: str
     second: str
     mismatch: str
-    difference: Difference
+    gain_under_lag: Difference | None
+    own_retention: Difference | None
     probability_of_improvement: float | None
     """That a run of `first` scores higher than one of `second`, at the mean over schedules and tasks; a tie is half."""
 
@@ -255,25 +289,37 @@ class Family(Part):
 
     baseline: str
     tests: int
-    """Every other objective against the baseline, at every schedule and mismatch, run or not."""
+    """Every other objective against the baseline, at every schedule and mismatch, run or not, less `same_formula`."""
+    same_formula: int
+    """Comparisons that are left out: known before the run not to differ."""
     level: float
     claims: bool
     """Whether there are seeds enough to claim anything."""
     text: str
+    mark: str
+    """What a mark means and assumes."""
+
+
+class Finds(Part):
+    """What can be found at one schedule and mismatch."""
+
+    lag: str
+    mismatch: str
+    sd: float
+    """Of paired differences in pass@1 over seeds, pooled over objectives that are not known to be the same."""
+    detectable: float | None
+    """Difference in pass@1 that one test finds four times out of five; None with too few seeds to claim anything."""
+    marked: float | None
+    """The same for a mark: at the level of Holm's first step, charged, if no run of the better one collapses."""
+    seeds_for: dict[str, int | None]
+    """Seeds that it would take to find differences of 0.01, 0.02, 0.05 in one test; None: more than a thousand."""
 
 
 class Power(Part):
     """What the suite can find with the seeds that it plans."""
 
     seeds: int
-    sd: float
-    """Of paired differences in pass@1 over seeds, pooled."""
-    detectable: float | None
-    """Difference in pass@1 that one test finds four times out of five; None with too few seeds to claim anything."""
-    detectable_in_family: float | None
-    """The same at the level of Holm's first step."""
-    seeds_for: dict[str, int | None]
-    """Seeds that it would take to find differences of 0.01, 0.02, 0.05 in one test; None: more than a thousand."""
+    finds: tuple[Finds, ...]
     text: str
 
 
@@ -305,10 +351,8 @@ class Entry(Part):
 
     objective: str
     mismatch: str
-    place: int | None
-    best_rank: int
-    worst_rank: int
-    tolerance: Interval | None
+    gain_under_lag: Measure
+    own_retention: Measure
 
 
 class Moment(Part):
@@ -325,7 +369,7 @@ class Moment(Part):
 class Report(Part):
     """Everything that a report says."""
 
-    format: Format = "lagbench-report@1"
+    format: Format = "lagbench-report@2"
     name: str
     suite_digest: str
     """Of everything that its cells share; reports of different digests are not comparable."""
@@ -341,7 +385,9 @@ class Report(Part):
     exam: str
     """What the scores are of, in words."""
     base: dict[str, Interval]
-    """Scores of the base model; empty until it has been evaluated."""
+    """Scores of the base model, intervals over problems; empty until it has been evaluated."""
+    base_error: float | None
+    """Standard error of the base model's pass@1 on these very problems; it is in the interval of every gain."""
     family: Family
     power: Power | None
     search: Search | None

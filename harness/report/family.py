@@ -2,52 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import product
 
 import numpy as np
 
+from ..statistics.charged import charged_p
 from ..statistics.families import holm
-from ..statistics.paired import FEWEST_SEEDS, LEVEL, Paired, paired
-from ..statistics.power import detectable, pooled_sd, seeds_needed
+from ..statistics.intervals import FEWEST_SEEDS
+from ..statistics.paired import LEVEL, paired
 from . import document as doc
-from .groups import Table, shared_seeds
-from .numbers import difference, known
+from .copies import same_formula
+from .groups import Group, Table, shared_seeds
+from .numbers import Tested, difference, interval
 from .results import folded
 
-EFFECTS = (0.01, 0.02, 0.05)  # in pass@1, for advice on seeds
 Key = tuple[str, str, str]  # objective, mismatch, lag
+MARK = (
+    f"A mark needs two p-values of at most {LEVEL}, each by Holm's method over the family: that of paired t over seeds "
+    "(more than the noise of seeds), and that of the same test charged for collapses (more than collapses that have "
+    "happened, or that nobody has seen yet, could explain). Charged: the better one's scores count with the share of "
+    "runs that surely do not collapse, a collapsed run of the worse one counts as the mean of its others. It assumes "
+    "that differences over seeds are about normal, and that an objective's runs collapse independently and at one rate."
+)
 
 
-def tests_against_baseline(table: Table) -> dict[Key, Paired]:
-    """Of every row but the baseline's own, over the seeds that both have."""
-    return {key: paired(ours, theirs) for key, ours, theirs in _with_baseline(table)}
-
-
-def _with_baseline(table: Table) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
-    """pass@1 [S] of every row but the baseline's own and that of the baseline, over the seeds that both have."""
-    for key, group in table.groups.items():
-        other = table.get(table.baseline, group.mismatch, group.lag)
-        seeds = shared_seeds(group, other)
-        if group.objective != table.baseline and seeds:
-            yield key, group.scores(seeds), other.scores(seeds)
-
-
-def family_of(table: Table, tests: Mapping[Key, Paired]) -> doc.Family:
-    """Fixed in the suite: what is planned counts, not what has finished."""
+def planned(table: Table) -> list[Key]:
+    """Every row to be compared with the baseline: what is planned counts, not what has finished."""
     grid, present = table.results.suite, table.groups
     others = {*grid.objectives, *(objective for objective, *_ in present)} - {table.baseline}
     lags = {*map(folded, grid.lags), *(lag for *_, lag in present)}
     mismatches = {*grid.mismatch, *(mismatch for _, mismatch, _ in present)}
-    size = len(others) * len(lags) * len(mismatches)
-    claims = any(not np.isnan(test.p) for test in tests.values())
-    text = _family_text(table, size, claims)
-    return doc.Family(baseline=table.baseline, tests=size, level=LEVEL, claims=claims, text=text)
+    return list(product(sorted(others), sorted(mismatches), sorted(lags)))
 
 
-def _family_text(table: Table, size: int, claims: bool) -> str:
+def family_of(table: Table, tests: Mapping[Key, Tested]) -> doc.Family:
+    """Fixed in the suite: rows that are known not to differ are no part of it."""
+    keys = planned(table)
+    same = sum(same_formula(table.results.suite, *key) for key in keys)
+    claims = any(not np.isnan(test.paired.p) for test in tests.values())
+    return doc.Family(
+        baseline=table.baseline,
+        tests=len(keys) - same,
+        same_formula=same,
+        level=LEVEL,
+        claims=claims,
+        text=_family_text(table, len(keys) - same, same, claims),
+        mark=MARK,
+    )
+
+
+def _family_text(table: Table, size: int, same: int, claims: bool) -> str:
     against = f"each objective against {table.baseline} at each schedule, in pass@1"
     if not size:
-        return f"No test: the suite has {table.baseline} alone."
+        return f"No test: the suite has nothing to compare with {table.baseline}."
     if not any(objective == table.baseline for objective, *_ in table.groups):
         return f"No significance is claimed: {table.baseline} has not been run here. Planned: {size} tests, {against}."
     if not claims:
@@ -55,41 +63,64 @@ def _family_text(table: Table, size: int, claims: bool) -> str:
             f"No significance is claimed: a paired test needs {FEWEST_SEEDS} seeds that both objectives have. "
             f"Planned: {size} tests, {against}."
         )
+    left_out = (
+        f" {same} comparison{'s' * (same > 1)} at lag 0 {'are' if same > 1 else 'is'} left out: on fresh responses the "
+        "two are one formula."
+    )
     return (
-        f"Tests: {against}; {size} in the family that the suite fixes, missing ones counted. Paired t over seeds, "
-        f"significant and marked where Holm's adjusted p is at most {LEVEL}."
+        f"Tests: {against}; {size} in the family that the suite fixes, missing ones counted.{left_out if same else ''}"
     )
 
 
-def in_family(tests: Mapping[Key, Paired], family: doc.Family) -> dict[Key, doc.Difference]:
-    """The tests with their p-values adjusted for the whole family."""
-    p = holm(np.array([test.p for test in tests.values()]), family.tests)
-    return {key: difference(test, adjusted) for (key, test), adjusted in zip(tests.items(), p.tolist(), strict=True)}
+def tests_against_baseline(table: Table) -> dict[Key, Tested]:
+    """Of every row that is tested, over the seeds that both have."""
+    return {
+        key: _test(group, other, table)
+        for key, group in table.groups.items()
+        if shared_seeds(group, other := _baseline_of(group, table))
+        and group.objective != table.baseline
+        and not same_formula(table.results.suite, *key)
+    }
 
 
-def power_of(table: Table, family: doc.Family) -> doc.Power | None:
-    """From the spread of the differences that were measured; None without at least two seeds of any."""
-    differences = [ours - theirs for _, ours, theirs in _with_baseline(table) if len(ours) > 1]
-    if not differences or not (sd := pooled_sd(differences)):
-        return None
-    seeds = len(table.results.suite.seeds)
-    one, first_step = detectable(sd, seeds), detectable(sd, seeds, LEVEL / max(family.tests, 1))
-    wanted: dict[str, int | None] = {f"{effect:g}": seeds_needed(sd, effect) for effect in EFFECTS}
-    return doc.Power(
-        seeds=seeds,
-        sd=sd,
-        detectable=known(one),
-        detectable_in_family=known(first_step),
-        seeds_for=wanted,
-        text=_power_text(seeds, one, first_step, wanted),
-    )
+def _baseline_of(group: Group, table: Table) -> Group:
+    return table.get(table.baseline, group.mismatch, group.lag)
 
 
-def _power_text(seeds: int, one: float, first_step: float, wanted: Mapping[str, int | None]) -> str:
-    advice = ", ".join(f"{effect} {n or 'more than 1000'}" for effect, n in wanted.items())
-    if seeds < FEWEST_SEEDS:
-        return f"Seeds that a single test would take to find differences in pass@1 of: {advice}."
-    return (
-        f"With {seeds} seeds a single test finds a difference of {one:.3f} in pass@1 four times out of five, the first "
-        f"test of the family one of {first_step:.3f}. Seeds that a single test would take for differences of: {advice}."
-    )
+def _test(group: Group, other: Group, table: Table) -> Tested:
+    seeds = shared_seeds(group, other)
+    first, second = table.runs(group, seeds), table.runs(other, seeds)
+    return Tested(paired(first.scores, second.scores), float(charged_p(first, second)))
+
+
+def differences(table: Table, tests: Mapping[Key, Tested], family: doc.Family) -> dict[Key, doc.Difference]:
+    """Of every row but the baseline's, p-values adjusted for the whole family; none where the formula is the same."""
+    found = {}
+    adjusted = _adjusted([test.paired.p for test in tests.values()], family)
+    charged = _adjusted([test.p_charged for test in tests.values()], family)
+    for (key, test), *p in zip(tests.items(), adjusted, charged, strict=True):
+        group = table.groups[key]
+        found[key] = difference(test, interval(test.paired.estimate, _by_seed(group, table)), *p)
+    return found | {
+        key: _untested(group, table)
+        for key, group in table.groups.items()
+        if key not in found and group.objective != table.baseline and shared_seeds(group, _baseline_of(group, table))
+    }
+
+
+def _adjusted(p: list[float], family: doc.Family) -> list[float]:
+    return holm(np.array(p), family.tests).tolist() if p else []
+
+
+def _by_seed(group: Group, table: Table) -> np.ndarray:
+    other = _baseline_of(group, table)
+    seeds = shared_seeds(group, other)
+    return group.scores(seeds) - other.scores(seeds)
+
+
+def _untested(group: Group, table: Table) -> doc.Difference:
+    values = _by_seed(group, table)
+    return doc.Difference(
+        value=interval(paired(values, np.zeros(len(values))).estimate, values),
+        p=None, p_exact=None, exact="", p_adjusted=None, p_charged=None, significant=None, same_formula=True,
+    )  # fmt: skip

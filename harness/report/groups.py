@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..config import NO_MISMATCH
-from ..statistics.intervals import Estimate
+from ..statistics.charged import Runs, filled
+from ..statistics.intervals import Estimate, highest_share
+from ..statistics.lag_numbers import Base, base_of
 from .results import Cell, Results, folded
 
 
@@ -50,6 +52,10 @@ class Group:
         """[S], of seeds that have ended."""
         return np.array([self.score(seed, metric) for seed in seeds])
 
+    def collapsed(self, seeds: Sequence[int], base: float | None) -> np.ndarray:
+        """[S], of seeds that have ended: which of them collapsed."""
+        return np.array([self.ended[seed].collapse(base) is not None for seed in seeds], bool)
+
 
 @dataclass(frozen=True)
 class Table:
@@ -66,6 +72,16 @@ class Table:
     @cached_property
     def base_score(self) -> float | None:
         return self.base["pass@1"].mean if self.base else None
+
+    @cached_property
+    def measured_base(self) -> Base | None:
+        """The base model's pass@1 with its error as a measurement; None until it has been evaluated."""
+        cell = self.results.base
+        if cell is None or not cell.scores:
+            return None
+        exam = next(found for found in cell.evaluations if found["version"] == cell.run["updates"])
+        pass_2 = cell.scores["pass@2"].mean if "pass@2" in cell.scores else None
+        return base_of(cell.scores["pass@1"].mean, pass_2, exam["problems"], exam["samples"])
 
     @cached_property
     def schedules(self) -> tuple[str, ...]:
@@ -97,6 +113,20 @@ class Table:
 
     def at_lag_0(self, objective: str, mismatch: str) -> Group:
         return self.get(objective, mismatch, next((lag for lag in self.constant if constant_lag(lag) == 0), "sync"))
+
+    @cached_property
+    def highest_rates(self) -> Mapping[tuple[str, str], float]:
+        """By objective and mismatch, the collapse rate that all its runs under all schedules leave open."""
+        ended: dict[tuple[str, str], list[bool]] = defaultdict(list)
+        for (objective, mismatch, _), group in self.groups.items():
+            ended[objective, mismatch] += group.collapsed(list(group.ended), self.base_score).tolist()
+        return {key: float(highest_share(sum(runs), len(runs))) for key, runs in ended.items()}
+
+    def runs(self, group: Group, seeds: Sequence[int]) -> Runs:
+        """pass@1 [S] of seeds that have ended, as a test that is charged for collapses takes them."""
+        scores = group.scores(seeds)
+        rate = np.array(self.highest_rates.get((group.objective, group.mismatch), 1.0))
+        return Runs(scores, filled(scores, group.collapsed(seeds, self.base_score)), rate)
 
     @cached_property
     def reference(self) -> Group:

@@ -72,21 +72,17 @@ def to_latex(report: Report) -> str:
 def _leaderboard(report: Report) -> list[str]:
     grid = tables.leaderboard(report)
     reads = [i for i, column in enumerate(grid.columns) if column.name == "reads"]
-    tolerance = next(i for i, column in enumerate(grid.columns) if column.name == "lag tolerance")
     rows = [[_initials(text) if i in reads else text for i, text in enumerate(row)] for row in grid.rows]
-    surely_first = {
-        (i, tolerance)
-        for i, standing in enumerate(report.standings)
-        if report.family.claims and standing.place == standing.best_rank == standing.worst_rank == 1
-    }
+    surely_first = _surely_first(report, grid)
     baseline = latex_text(report.family.baseline)
     caption = [
-        r"Objectives by lag tolerance: area under retained gain over $\log_2(1 + \mathrm{lag})$, divided by its width.",
-        f"Retained gain: gain in pass@1 over the base model, divided by that of {baseline} at lag 0.",
-        "Place, and in parentheses the ranks that paired differences leave open"
+        r"Gain: gain in pass@1 over the base model. Gain under lag (how much is gained under lag?): its mean over",
+        rf"$\log_2(1 + \mathrm{{lag}})$ in units of the gain of {baseline} at lag 0. Own retention (how much of its",
+        "own gain does an objective keep?): the same in units of its own gain at lag 0.",
+        "Rank: place by each, and in parentheses the ranks that differences with a mark leave open"
         + ("; bold: surely the first." if surely_first else "."),
-        r"Largest lag, in updates: up to it at most 10\,\% of the objective's own gain at lag 0 is lost;",
-        "the highest lag tested means at least that.",
+        r"Held, lost: highest lag tested up to which surely at most 10\,\% of the own gain is lost, lowest at which",
+        "surely more is.",
         "Collapsed: of all runs.",
         "Reads: log-probabilities besides the current policy's, b of the behavior, p of the proximal policy.",
         *([f"Tuned: {latex_text(report.search.text)}"] if report.search else []),
@@ -95,7 +91,18 @@ def _leaderboard(report: Report) -> list[str]:
     tuned = [i for i, column in enumerate(grid.columns) if column.name.startswith("tuned")]
     fixed = [i for i in range(len(grid.columns)) if i not in tuned]
     body = _tabulars(grid, rows, [*_parts(grid, fixed), *_parts(grid, tuned)], surely_first)
-    return _table(report, "leaderboard", "Objectives by lag tolerance", caption, body)
+    return _table(report, "leaderboard", "Objectives by gain under lag and own retention", caption, body)
+
+
+def _surely_first(report: Report, grid: Grid) -> set[tuple[int, int]]:
+    """Where a measure stands that no rank interval disputes the first place by."""
+    columns = {column.name: i for i, column in enumerate(grid.columns)}
+    return {
+        (i, columns[name])
+        for i, standing in enumerate(report.standings)
+        for name, found in (("gain under lag", standing.gain_under_lag), ("own retention", standing.own_retention))
+        if report.family.claims and found.place == found.best_rank == found.worst_rank == 1
+    }
 
 
 def _initials(text: str) -> str:
@@ -106,9 +113,8 @@ def _matrix(report: Report) -> list[str]:
     grid = tables.by_schedule(report, digits=1, scale=100.0)
     family, base = report.family, report.base.get("pass@1")
     test = (
-        f"$^{{*}}$: differs from {latex_text(family.baseline)} under the same schedule (paired $t$ test over seeds, "
-        f"two-sided, Holm's method over all {family.tests} planned tests, level {family.level:g}). Bold: the highest "
-        "of a schedule, where it is so marked."
+        f"$^{{*}}$: differs from {latex_text(family.baseline)} under the same schedule ({family.tests} planned tests). "
+        f"{latex_text(family.mark)} Bold: the highest of a schedule, where it is so marked."
         if family.claims
         else latex_text(family.text)
     )

@@ -43,10 +43,8 @@ def moment_of(report: Report, today: date) -> Moment:
             Entry(
                 objective=standing.objective,
                 mismatch=standing.mismatch,
-                place=standing.place,
-                best_rank=standing.best_rank,
-                worst_rank=standing.worst_rank,
-                tolerance=standing.tolerance,
+                gain_under_lag=standing.gain_under_lag,
+                own_retention=standing.own_retention,
             )
             for standing in report.standings
         ),
@@ -58,7 +56,10 @@ def read_history(folder: Path) -> list[Moment]:
     try:
         return [Moment(**line) for line in store.read_lines(folder / HISTORY)]
     except (ValidationError, TypeError) as error:
-        raise InputError(f"{folder / HISTORY} is damaged ({str(error).splitlines()[0]}); delete it") from None
+        raise InputError(
+            f"{folder / HISTORY} is damaged or of another version ({str(error).splitlines()[0]}); "
+            "delete it or use another --out folder"
+        ) from None
 
 
 def write_history(moments: Sequence[Moment], folder: Path) -> None:

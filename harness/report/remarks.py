@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ..statistics.intervals import FEWEST_SEEDS
 from ..types import Conventions
 from . import document as doc
+from .contenders import reference_gain
 from .groups import Table, constant_lag
-from .standings import reference_gain
+
+GAIN_ASKS = "Gain under lag: how much is gained under lag, by the yardstick of what the baseline gains without?"
+RETENTION_ASKS = "Own retention: how much of its own gain does an objective keep?"
 
 
 def remarks(table: Table, rows: Sequence[doc.Row], family: doc.Family, power: doc.Power | None) -> Iterator[str]:
     """One sentence or two each, the general before the particular."""
     yield from _scores(table, rows)
     yield family.text
-    if power:
+    if family.claims:
+        yield family.mark
+    if power and power.text:
         yield power.text
     yield from _lag_numbers(table)
     yield from conventions(table)
+    yield from _balance(rows)
     for row in rows:
         where = f"{row.objective} at {row.lag}" + ("" if row.mismatch == "none" else f" under {row.mismatch}")
         if row.collapses:
@@ -33,11 +40,12 @@ def _scores(table: Table, rows: Sequence[doc.Row]) -> Iterator[str]:
         yield f"Held-out pass@1 of the base model: {base.mean:.3f} ({bounds})."
     else:
         yield f"The base model has not been evaluated: {failure or 'run the suite again, it goes on'}."
-    over = {row.interval_over for row in rows if row.seeds}
-    if "problems" in over:
+    if any(len(row.seeds) == 1 for row in rows):
         yield "One seed: intervals over problems, which say nothing about other seeds."
-    if "seeds" in over:
-        yield "Several seeds: Student t intervals over seeds, on this fixed set of held-out problems."
+    if any(len(row.seeds) == 2 for row in rows):
+        yield "Two seeds: their two values, no interval."
+    if any(len(row.seeds) >= FEWEST_SEEDS for row in rows):
+        yield "Three seeds or more: Student t intervals over seeds, on this fixed set of held-out problems."
     yield "Lag in optimizer updates; mean lag over the tokens trained on."
     if any(cell.non_finite for cell in table.results.trained):
         yield "A run that ended non-finite counts with scores of 0."
@@ -48,18 +56,23 @@ def _lag_numbers(table: Table) -> Iterator[str]:
     if not gain:
         missing = _no_gain(table)
         against = f"{table.baseline} at lag 0"
-        yield f"No retained gain and no lag tolerance: they are measured against {against}, and {missing}."
+        yield f"No retained gain and no gain under lag: they are measured against {against}, and {missing}."
         return
+    error = table.measured_base.error if table.measured_base else 0.0
     yield (
-        f"Retained gain: gain over the base model divided by that of {table.baseline} at lag 0 ({gain:.3f}), "
-        "interval by Fieller."
+        f"Retained gain: gain over the base model divided by that of {table.baseline} at lag 0 ({gain:.3f}). Fieller's "
+        f"intervals; the base model's own error ({error:.4f} on these problems) is in them."
     )
     if len(constant) > 1:
         lags = ", ".join(lag.partition(":")[2] or "0" for lag in constant)
         yield (
-            f"Lag tolerance: area under retained gain over log2(1 + lag), lags {lags}, divided by its width. Largest "
-            "lag: up to it at most a tenth of the objective's own gain at lag 0 is lost, interpolated between lags; "
-            "the highest lag tested means at least that."
+            f"{GAIN_ASKS} Mean gain over log2(1 + lag), lags {lags}, in units of {table.baseline}'s gain at lag 0. "
+            f"{RETENTION_ASKS} The same in units of the objective's own gain at lag 0. An objective that gains more "
+            f"than {table.baseline} may be first by the former and lose most by the latter."
+        )
+        yield (
+            "Held, lost: highest lag tested up to which an objective surely holds its own gain (loses at most a tenth "
+            "of it), and the lowest at which it surely does not, by Fieller's intervals at all lags at once."
         )
 
 
@@ -92,6 +105,20 @@ def conventions(table: Table) -> Iterator[str]:
         others = {name: run["paper"][key] for name, run in sorted(runs.items()) if run["paper"][key] != run[key]}
         differs = f"; their papers use {_by_value(others)}" if others else ""
         yield from (f"{key.capitalize()} of all objectives: {value}{differs}." for value in set(applied.values()))
+
+
+def _balance(rows: Sequence[doc.Row]) -> Iterator[str]:
+    """One line for each objective whose two sides do not cancel each other although it promises that."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        if row.broken_balance is not None:
+            found.setdefault(row.objective, []).append(row.broken_balance)
+    for name, values in found.items():
+        reach = f"{min(values):.2f}" if len(values) == 1 else f"{min(values):.2f} to {max(values):.2f}"
+        yield (
+            f"{name} promises that its positive and negative side cancel each other; under these conventions or "
+            f"options they do not: balance {reach} (|loss| over mean |A|, 0 under those of its paper)."
+        )
 
 
 def _by_value(names: dict[str, str]) -> str:

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from ..evaluate.collapse import Collapse
-from ..statistics.intervals import Estimate, mean_interval
+from ..statistics.intervals import Estimate
 from ..statistics.lag_numbers import retained_gain
 from ..statistics.survival import collapse_rate
 from . import document as doc
 from .curves import diagnostics
 from .groups import Group, Table, constant_lag, shared_seeds
-from .numbers import interval, interval_or_none
+from .numbers import interval, of_seeds, ratio
 from .results import Cell
+
+OF_ROUNDING = 0.01  # a balance that float32, and a response at the floor of its scale, may leave
 
 
 def row(group: Group, table: Table, against_baseline: doc.Difference | None) -> doc.Row:
@@ -42,7 +44,7 @@ def row(group: Group, table: Table, against_baseline: doc.Difference | None) -> 
         interval_over="problems" if len(seeds) == 1 else "seeds",
         by_seed={seed: group.score(seed) for seed in seeds},
         retained=retained(group, table),
-        change_from_lag_0=interval(mean_interval(group.scores(both) - zero.scores(both))) if both else None,
+        change_from_lag_0=of_seeds(group.scores(both) - zero.scores(both), -1.0, 1.0) if both else None,
         against_baseline=against_baseline,
         collapses=tuple(
             doc.Collapse(seed=seed, reason=c.reason, update=c.update, value=c.value, limit=c.limit)
@@ -51,16 +53,24 @@ def row(group: Group, table: Table, against_baseline: doc.Difference | None) -> 
         ),
         collapse_rate=interval(collapse_rate(sum(map(bool, found.values())), len(found))) if found else None,
         cost=cost(cells),
-        diagnostics=diagnostics(cells),
+        diagnostics=(means := diagnostics(cells)),
+        broken_balance=broken_balance(group.run, means),
     )
+
+
+def broken_balance(run: Mapping[str, Any], means: Mapping[str, float]) -> float | None:
+    """How far from 0 the loss of an objective is that promises 0; None where it keeps that, or promises nothing."""
+    found = means.get("balance", 0.0)
+    return found if run.get("balanced") and found > OF_ROUNDING else None
 
 
 def retained(group: Group, table: Table) -> doc.Interval | None:
     """Retained gain over the seeds that the reference has too; None where it cannot be computed."""
-    seeds = shared_seeds(group, table.reference)
-    if table.base_score is None or not seeds:
+    seeds, base = shared_seeds(group, table.reference), table.measured_base
+    if base is None or not seeds:
         return None
-    return interval_or_none(retained_gain(group.scores(seeds), table.base_score, table.reference.scores(seeds)))
+    scores, reference = group.scores(seeds), table.reference.scores(seeds)
+    return ratio(retained_gain(scores, base, reference), scores - base.score, reference - base.score)
 
 
 def over_seeds(group: Group, base: Mapping[str, Estimate]) -> dict[str, doc.Interval]:
@@ -72,7 +82,7 @@ def over_seeds(group: Group, base: Mapping[str, Estimate]) -> dict[str, doc.Inte
     metrics = next((list(cell.scores) for cell in cells if cell.scores), (list(base) or ["pass@1"]) if cells else [])
     if len(cells) == 1 and cells[0].scores:
         return {metric: interval(found) for metric, found in cells[0].scores.items()}
-    return {metric: interval(mean_interval(group.scores(list(group.ended), metric))) for metric in metrics}
+    return {metric: of_seeds(group.scores(list(group.ended), metric), 0.0, 1.0) for metric in metrics}
 
 
 def _collapses(group: Group, base_score: float | None) -> dict[int, Collapse | None]:
@@ -118,7 +128,7 @@ def _evaluations_of(objective: str | None, lag: str, mismatch: str, cells: Seque
             scores={
                 metric: doc.Interval(**sat[0][1][metric])
                 if len(sat) == 1
-                else interval(mean_interval(np.array([scores[metric]["mean"] for _, scores in sat])))
+                else of_seeds(np.array([scores[metric]["mean"] for _, scores in sat]), 0.0, 1.0)
                 for metric in sat[0][1]
             },
         )

@@ -1,7 +1,7 @@
 """The tables of a report: what stands in them, and their forms for terminals, Markdown and CSV files.
 
 Gates stand above everything. A number that there is none of is a dash, and what is missing is told beside it. `*` marks
-a difference from the baseline that is significant after Holm's method over the whole family, and nothing else.
+a difference from the baseline that is `significant`, and nothing else.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rich.text import Text
 from ..config import NO_MISMATCH
 from ..gate import Gate as Checked
 from . import grid
-from .document import Cell, Cost, Difference, Entry, Gate, Interval, Pair, Report, Row, Standing
+from .document import Cell, Cost, Difference, Entry, Gate, Held, Interval, Measure, Pair, Report, Row, Standing
 from .grid import DASH, NOTHING, Column, Grid
 from .remarks import told
 from .text import count, duration
@@ -47,16 +47,20 @@ def half_width(interval: Interval) -> float | None:
 
 
 def estimate(interval: Interval | None, digits: int = 3, sign: str = "", scale: float = 1.0) -> str:
-    """0.513 ±0.006; the mean alone where it has no interval."""
+    """0.513 ±0.006; with too few seeds for that the values of each, 0.513, 0.526."""
     if interval is None:
         return NOTHING
+    if interval.values:
+        return ", ".join(number(value * scale, digits, sign) for value in interval.values)
     half = half_width(interval)
     mean = number(interval.mean * scale, digits, sign)
     return mean if half is None else f"{mean} ±{number(half * scale, digits)}"
 
 
 def bounds(interval: Interval | None, digits: int = 3) -> str:
-    """0.507–0.519."""
+    """0.507–0.519; with too few seeds for that the values of each."""
+    if interval and interval.values:
+        return estimate(interval, digits)
     if interval is None or interval.low is None or interval.high is None:
         return NOTHING
     return f"{number(interval.low, digits)}{DASH}{number(interval.high, digits)}"
@@ -71,26 +75,24 @@ def lag_text(lag: str, constant: int | None) -> str:
     return lag if constant is None else str(constant)
 
 
-def place(standing: Standing | Entry) -> str:
+def place(measure: Measure) -> str:
     """2 (1–3): the place, and in parentheses the ranks that the differences leave open."""
-    if standing.place is None:
+    if measure.place is None:
         return NOTHING
-    ranks = "" if standing.best_rank == standing.worst_rank else f" ({standing.best_rank}{DASH}{standing.worst_rank})"
-    return f"{standing.place}{ranks}"
+    ranks = "" if measure.best_rank == measure.worst_rank else f" ({measure.best_rank}{DASH}{measure.worst_rank})"
+    return f"{measure.place}{ranks}"
 
 
-def lag_range(interval: Interval | None) -> str:
-    """16 (4–64)."""
-    if interval is None:
-        return NOTHING
-    ends = (
-        "" if interval.low is None or interval.high is None else f" ({_lag(interval.low)}{DASH}{_lag(interval.high)})"
-    )
-    return f"{_lag(interval.mean)}{ends}"
+def held_text(held: Held | None) -> str:
+    """Held at 4, lost at 16: lags tested, and nothing between them."""
+    return NOTHING if held is None else ", ".join(filter(None, (f"held at {held.held}", lost_text(held))))
 
 
-def _lag(updates: float) -> str:
-    return f"{updates:.0f}" if updates >= 100 else f"{round(updates, 1):g}"
+def lost_text(held: Held) -> str:
+    """Where it is lost, if anywhere; empty where it is held at the highest lag."""
+    if held.lost is not None:
+        return f"lost at {held.lost}"
+    return "" if held.held == held.highest else f"open to {held.highest}"
 
 
 # ---- what every form begins and ends with
@@ -115,7 +117,8 @@ NOT_VALID = "NOT VALID: a gate has failed. The numbers below mean nothing until 
 
 def sentences(report: Report) -> list[str]:
     """The notes, and what the parts of the document say of themselves where the notes do not."""
-    texts = [report.family.text, *(part.text for part in (report.power, report.search) if part)]
+    marks = [report.family.mark] if report.family.claims else []
+    texts = [report.family.text, *marks, *(part.text for part in (report.power, report.search) if part)]
     exam = [f"Scores are on {report.exam}."] if report.exam else []
     ends = ["± is the longer side of a 95 % interval; the CSV files hold both ends."]
     told_already = "\n".join(report.notes)
@@ -166,21 +169,28 @@ def _named(report: Report, key: Key) -> tuple[str, ...]:
 
 
 def leaderboard(report: Report) -> Grid:
-    """One line a standing: place and ranks, lag tolerance, largest lag, gain at lag 0, collapses, what is read."""
-    tuned = [Column("tuned learning rate"), Column("tuned tolerance"), Column("tuned largest lag", drop=1)]
+    """One line a standing: both measures with their ranks, held and lost, gain at lag 0, collapses, what is read."""
+    tuned = ("tuned learning rate", "tuned gain under lag", "tuned own retention", "tuned held, lost")
     columns = (
-        Column("place", "left", key=True),
         *_keys(report),
-        *(Column(name) for name in ("lag tolerance", "largest lag", "gain at lag 0", "collapsed")),
+        Column("gain under lag"),
+        Column("rank by gain", "left"),
+        Column("own retention"),
+        Column("rank by retention", "left"),
+        Column("held, lost", "left"),
+        Column("gain at lag 0", drop=3),
+        Column("collapsed"),
         Column("reads", "left", drop=2, wraps=True),
-        *(tuned if report.search else ()),
+        *((Column(name, drop=name.endswith("lost")) for name in tuned) if report.search else ()),
     )
     rows = tuple(
         (
-            place(standing),
             *_named(report, (standing.objective, standing.mismatch)),
-            estimate(standing.tolerance, 2),
-            lag_range(standing.largest_lag),
+            estimate(standing.gain_under_lag.value, 2),
+            place(standing.gain_under_lag),
+            estimate(standing.own_retention.value, 2),
+            place(standing.own_retention),
+            held_text(standing.held),
             estimate(standing.gain_at_lag_0, 2),
             f"{standing.collapsed}/{standing.runs}",
             ", ".join(name.removesuffix("_logprobs") for name in standing.reads) or "none",
@@ -188,14 +198,15 @@ def leaderboard(report: Report) -> Grid:
         )
         for standing in report.standings
     )
-    return Grid(f"{report.name}: objectives by lag tolerance{_invalid(report)}", columns, rows)
+    return Grid(f"{report.name}: gain under lag, and what is kept of the own gain{_invalid(report)}", columns, rows)
 
 
-def _tuned(standing: Standing) -> tuple[str, str, str]:
+def _tuned(standing: Standing) -> tuple[str, ...]:
     if standing.tuned is None:
-        return NOTHING, NOTHING, NOTHING
+        return (NOTHING,) * 4
     found = standing.tuned
-    return f"{found.learning_rate:g}", estimate(found.tolerance, 2), lag_range(found.largest_lag)
+    measures = (estimate(measure, 2) for measure in (found.gain_under_lag, found.own_retention))
+    return f"{found.learning_rate:g}", *measures, held_text(found.held)
 
 
 def _invalid(report: Report) -> str:
@@ -271,7 +282,7 @@ def _cost(cost: Cost) -> tuple[str, str, str, str]:
 
 
 def history(report: Report) -> Grid:
-    """Places, the ranks that were open and lag tolerances of a leaderboard at its last dates, the newest first."""
+    """Both measures and their ranks at a leaderboard's last dates, the newest first."""
     moments = report.history[: -MOST_DATES - 1 : -1]
     entries = [{(entry.objective, entry.mismatch): entry for entry in moment.entries} for moment in moments]
     keys = list(dict.fromkeys(key for known in entries for key in known))
@@ -282,7 +293,10 @@ def history(report: Report) -> Grid:
 
 
 def _entry(entry: Entry) -> str:
-    return f"{place(entry)}: {number(entry.tolerance.mean if entry.tolerance else None, 2)}"
+    measures = (entry.gain_under_lag, entry.own_retention)
+    return "; ".join(
+        f"{number(found.value.mean if found.value else None, 2)}, rank {place(found)}" for found in measures
+    )
 
 
 def matrix(report: Report) -> Grid:
@@ -330,16 +344,23 @@ def _line(row: Row, report: Report, last: str) -> tuple[str, ...]:
         bounds(score),
         *((number(row.scores[last].mean if last in row.scores else None),) if last != "pass@1" else ()),
         estimate(row.retained, 2),
-        "" if is_baseline else estimate(against.value if against else None, sign="+") + mark(against, report),
+        "" if is_baseline else _against(against, report),
         estimate(row.change_from_lag_0, sign="+"),
         str(len(row.seeds)),
         what_happened(row),
     )
 
 
+def _against(difference: Difference | None, report: Report) -> str:
+    if difference and difference.same_formula:
+        return "same formula"
+    return estimate(difference.value if difference else None, sign="+") + mark(difference, report)
+
+
 def what_happened(row: Row) -> str:
-    """Collapses, and cells without a score, counted; the notes give the reasons."""
+    """Collapses, a broken balance, and cells without a score, counted; the notes give the reasons."""
     remarks = [f"collapsed {len(row.collapses)}/{len(row.seeds)}"] if row.collapses else []
+    remarks += [] if row.broken_balance is None else [f"balance {row.broken_balance:.2f}"]
     counts = ((row.failed, "failed"), (row.unfinished, "unfinished"), (row.missing, "missing"))
     return ", ".join([*remarks, *(f"{many} {what}" for many, what in counts if many)])
 
@@ -387,7 +408,7 @@ def to_markdown(report: Report) -> str:
         "pass@1 at the learning rates found": by_schedule_tuned(report),
         "Aggregates and cost": aggregates(report),
         "All rows": matrix(report),
-        "History: place and lag tolerance": history(report) if len(report.history) > 1 else None,
+        "History: gain under lag; own retention": history(report) if len(report.history) > 1 else None,
     }
     gates = list(map(gate_line, report.gates)) or [NO_GATES]
     lines = [
@@ -447,6 +468,7 @@ def _row_record(row: Row, report: Report) -> dict[str, Any]:
         "mismatch": row.mismatch,
         "lag_mean": row.lag_mean,
         "lag_max": row.lag_max,
+        "broken_balance": row.broken_balance,
         "seeds": len(row.seeds),
         "failed": row.failed,
         "unfinished": row.unfinished,
@@ -475,24 +497,24 @@ def _standing_record(standing: Standing, report: Report) -> dict[str, Any]:
     tuned = standing.tuned
     profile = dict(zip(report.thresholds, standing.profile, strict=False))
     return {
-        "place": standing.place,
-        "best_rank": standing.best_rank,
-        "worst_rank": standing.worst_rank,
         "objective": standing.objective,
         "mismatch": standing.mismatch,
-        **_interval("tolerance", standing.tolerance),
-        **_interval("largest_lag", standing.largest_lag),
+        **_measure("gain_under_lag", standing.gain_under_lag),
+        **_measure("own_retention", standing.own_retention),
+        **_held("", standing.held),
         **_interval("gain_at_lag_0", standing.gain_at_lag_0),
         **_interval("iqm", standing.iqm),
         "optimality_gap": standing.optimality_gap,
         "collapsed": standing.collapsed,
         "runs": standing.runs,
         **_interval("collapse_rate", standing.collapse_rate),
+        "highest_rate": standing.highest_rate,
         "median_collapse": standing.median_collapse,
         **standing.cost.model_dump(),
         "tuned_learning_rate": tuned.learning_rate if tuned else None,
-        **_interval("tuned_tolerance", tuned.tolerance if tuned else None),
-        **_interval("tuned_largest_lag", tuned.largest_lag if tuned else None),
+        **_interval("tuned_gain_under_lag", tuned.gain_under_lag if tuned else None),
+        **_interval("tuned_own_retention", tuned.own_retention if tuned else None),
+        **_held("tuned_", tuned.held if tuned else None),
         "reads": " ".join(standing.reads),
         **standing.conventions,
         **{f"paper_{name}": value for name, value in standing.paper.items()},
@@ -502,7 +524,7 @@ def _standing_record(standing: Standing, report: Report) -> dict[str, Any]:
 
 
 def pairs_csv(report: Report) -> str:
-    """One line for each two objectives: difference in lag tolerance, probability of improvement."""
+    """One line for each two objectives: differences in both measures, probability of improvement."""
     return _csv([_pair_record(pair) for pair in report.pairs], report)
 
 
@@ -511,7 +533,8 @@ def _pair_record(pair: Pair) -> dict[str, Any]:
         "first": pair.first,
         "second": pair.second,
         "mismatch": pair.mismatch,
-        **_difference("difference", pair.difference),
+        **_difference("gain_under_lag", pair.gain_under_lag),
+        **_difference("own_retention", pair.own_retention),
         "probability_of_improvement": pair.probability_of_improvement,
     }
 
@@ -533,9 +556,19 @@ def _interval(name: str, interval: Interval | None) -> dict[str, float | None]:
     return {name: interval.mean if interval else None, f"{name}_low": low, f"{name}_high": high}
 
 
+def _measure(name: str, measure: Measure) -> dict[str, float | None]:
+    """A measure, its place and the ranks left open."""
+    ranks = {"place": measure.place, "best_rank": measure.best_rank, "worst_rank": measure.worst_rank}
+    return _interval(name, measure.value) | {f"{name}_{rank}": value for rank, value in ranks.items()}
+
+
+def _held(prefix: str, held: Held | None) -> dict[str, int | None]:
+    return {f"{prefix}held_at": held.held if held else None, f"{prefix}lost_at": held.lost if held else None}
+
+
 def _difference(name: str, difference: Difference | None) -> dict[str, Any]:
     value = _interval(name, difference.value if difference else None)
-    tests = ("p", "p_exact", "exact", "p_adjusted", "significant")
+    tests = ("p", "p_exact", "exact", "p_adjusted", "p_charged", "significant", "same_formula")
     return value | {f"{name}_{test}": getattr(difference, test) if difference else None for test in tests}
 
 

@@ -64,13 +64,17 @@ def bounds(interval: Interval | None, write: Write = share) -> str:
 
 
 def estimate(interval: Interval | None, write: Write = share) -> str:
-    """0.512 [0.498, 0.526]."""
+    """0.512 [0.498, 0.526]; with too few seeds for that the values of each, 0.512, 0.526."""
+    if interval and interval.values:
+        return ", ".join(map(write, interval.values))
     return f"{write(interval.mean if interval else None)} {bounds(interval, write)}".strip()
 
 
 def probability(p: float | None) -> str:
-    """Three decimals, and <0.001 below them."""
-    return NOTHING if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+    """Three decimals, <0.001 below them, and four near 0.05, where the third decides."""
+    if p is None:
+        return NOTHING
+    return "<0.001" if p < 0.001 else f"{p:.4f}" if 0.045 <= p < 0.055 else f"{p:.3f}"
 
 
 def plain(value: float | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .intervals import Estimate, mean_interval
+from .intervals import Estimate, seed_interval
 
 
 def iqm(scores: np.ndarray) -> Estimate:
@@ -21,7 +21,7 @@ def iqm(scores: np.ndarray) -> Estimate:
     ordered = np.sort(scores, axis=1)
     tasks = ordered.shape[1]
     cut = tasks // 4
-    return mean_interval(ordered[:, cut : tasks - cut].mean(axis=1))
+    return seed_interval(ordered[:, cut : tasks - cut].mean(axis=1), 0.0, 1.0)
 
 
 def probability_of_improvement(first: np.ndarray, second: np.ndarray) -> float:

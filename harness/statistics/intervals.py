@@ -8,7 +8,9 @@ import numpy as np
 from scipy import special
 
 CONFIDENCE = 0.95
+NORMAL = float(special.ndtri(0.5 + CONFIDENCE / 2))  # standard errors that a known noise reaches to either side
 FEW = 5  # problems; with fewer on either side the t interval covers 62 to 88 % (tests/test_metrics_intervals.py)
+FEWEST_SEEDS = 3  # no interval over seeds and no claim below: two seeds would reach from -0.7 to 1.1
 ROUNDING = 1e-12  # scores that differ by less are the same
 
 
@@ -24,18 +26,30 @@ class Estimate:
 UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
 
 
-def t_quantile(values: int) -> float:
-    """How many standard errors of a mean of so many values (2 or more) its interval reaches to either side."""
-    return float(special.stdtrit(values - 1, 0.5 + CONFIDENCE / 2))
+def student(
+    values: np.ndarray, least: float = -np.inf, most: float = np.inf
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means of independent values [..., N], N at least 2, with Student's t intervals, cut to what a mean can be.
+
+    The true mean lies in that range, so the cut costs no coverage.
+    """
+    mean, n = values.mean(-1), values.shape[-1]
+    half = special.stdtrit(n - 1, 0.5 + CONFIDENCE / 2) * values.std(-1, ddof=1) / n**0.5
+    return mean, np.maximum(mean - half, least), np.minimum(mean + half, most)
 
 
 def mean_interval(values: np.ndarray) -> Estimate:
     """Mean of independent values and its Student t interval: width 0 where all are equal, nan where there is one."""
-    mean = float(np.mean(values))
     if len(values) < 2:
-        return Estimate(mean, float("nan"), float("nan"))
-    half = t_quantile(len(values)) * float(np.std(values, ddof=1)) / len(values) ** 0.5
-    return Estimate(mean, mean - half, mean + half)
+        return Estimate(float(np.mean(values)), float("nan"), float("nan"))
+    return Estimate(*map(float, student(np.asarray(values, float))))
+
+
+def seed_interval(values: np.ndarray, least: float = -np.inf, most: float = np.inf) -> Estimate:
+    """Mean over training seeds and its t interval, cut to that range; nan with fewer than three: show their values."""
+    if len(values) < FEWEST_SEEDS:
+        return Estimate(float(np.mean(values)), float("nan"), float("nan"))
+    return Estimate(*map(float, student(np.asarray(values, float), least, most)))
 
 
 def score_interval(values: np.ndarray) -> Estimate:
@@ -64,6 +78,33 @@ def proportion_interval(successes: int, trials: int) -> Estimate:
     if trials == 0:
         return UNKNOWN
     return Estimate(successes / trials, *_clopper_pearson(successes, trials - successes))
+
+
+def highest_share(successes: np.ndarray | float, trials: np.ndarray | float) -> np.ndarray:
+    """Upper end of Clopper and Pearson's one-sided 95 % interval: 0 of 30 may be 0.095 in truth; 1 without trials."""
+    failures = np.maximum(np.asarray(trials, float) - successes, 0)
+    return np.where(failures > 0, special.betaincinv(np.add(successes, 1), np.maximum(failures, 1), CONFIDENCE), 1.0)
+
+
+def clustered_share(successes: np.ndarray, trials: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Share of successes, low and high, of trials that come by seed: both [..., S], counts of every seed.
+
+    Trials of one seed may succeed together, so they count as fewer: Wilson's score interval (1927) with the number of
+    trials divided by the design effect, the variance that the seeds show over that of independent trials, at least 1.
+    Where all trials end alike the seeds show nothing, and each counts as one trial: 0 of 30 from 5 seeds is 0 to 0.434.
+    nan without trials.
+    """
+    seeds, n = np.sum(np.greater(trials, 0), -1), np.sum(trials, -1)
+    total = np.sum(successes, -1)
+    alike = (total == 0) | (total == n) | (seeds < 2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.asarray(total / n)
+        apart = np.sum((successes - share[..., None] * trials) ** 2, -1) * seeds / (seeds - 1)
+        effect = np.maximum(apart / (n * share * (1 - share)), 1.0)
+        width = NORMAL**2 / np.where(alike, seeds, n / effect)
+    half = np.sqrt(width * (share * (1 - share) + width / 4))
+    center = share + width / 2
+    return share, np.maximum((center - half) / (1 + width), 0.0), np.minimum((center + half) / (1 + width), 1.0)
 
 
 def _clopper_pearson(successes: float, failures: float) -> tuple[float, float]:

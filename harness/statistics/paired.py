@@ -10,9 +10,8 @@ from math import comb
 import numpy as np
 from scipy import special
 
-from .intervals import ROUNDING, UNKNOWN, Estimate, mean_interval
+from .intervals import FEWEST_SEEDS, ROUNDING, UNKNOWN, Estimate, seed_interval
 
-FEWEST_SEEDS = 3  # no claim of significance below
 LEVEL = 0.05
 MOST_FLIPPED = 30  # seeds; the 2 ** 30 ways to flip them are counted in milliseconds
 
@@ -34,10 +33,8 @@ class Paired:
 def paired(first: np.ndarray, second: np.ndarray) -> Paired:
     """Seed-paired difference of two objectives: scores [S] of each in the same order of seeds, nan for a missing one.
 
-    Over the seeds that both have. With fewer than three there is no p. Where all differences are the same (within
-    `ROUNDING`), t has nothing to divide by: if they are 0, p = 1; else the interval is nan, for nothing is known about
-    the spread, and p = 2 ** (1 - S), the chance that S symmetric differences share a sign. That claims nothing below
-    six seeds, where t would claim everything.
+    Over the seeds that both have. With fewer than three there is no p and no interval. Where all differences are the
+    same (within `ROUNDING`) and not 0, the interval is nan, for nothing is known about the spread.
     """
     first, second = np.asarray(first, float), np.asarray(second, float)
     if first.shape != second.shape:
@@ -48,22 +45,29 @@ def paired(first: np.ndarray, second: np.ndarray) -> Paired:
     seeds = len(differences)
     if seeds == 0:
         return Paired(UNKNOWN, float("nan"), float("nan"), "")
-    estimate = mean_interval(differences)
-    same = seeds > 1 and float(np.ptp(differences)) <= ROUNDING
-    if same and abs(estimate.mean) > ROUNDING:
+    estimate = seed_interval(differences, -1.0, 1.0)
+    if float(np.ptp(differences)) <= ROUNDING < abs(estimate.mean):
         estimate = Estimate(estimate.mean, float("nan"), float("nan"))
     p_exact, exact = _exact(first, second)
-    return Paired(estimate, _paired_t(differences, same), p_exact, exact)
+    return Paired(estimate, float(t_test(differences)), p_exact, exact)
 
 
-def _paired_t(differences: np.ndarray, same: bool) -> float:
-    seeds, mean = len(differences), abs(float(np.mean(differences)))
+def t_test(differences: np.ndarray, error: np.ndarray | float = 0.0) -> np.ndarray:
+    """Two-sided p [...] of "the mean is 0", of paired differences [..., S]; nan with fewer than three seeds.
+
+    `error` is that of the mean which all seeds share; it counts with the quantiles of t, on the safe side. Where all
+    differences are the same (within `ROUNDING`), t has nothing to divide by: if they are 0, p = 1; else p is
+    2 ** (1 - S), the chance that S symmetric differences share a sign. That claims nothing below six seeds, where t
+    would claim everything.
+    """
+    seeds, mean = differences.shape[-1], np.abs(differences.mean(-1))
     if seeds < FEWEST_SEEDS:
-        return float("nan")
-    if same:
-        return 1.0 if mean <= ROUNDING else 2.0 ** (1 - seeds)
-    error = float(np.std(differences, ddof=1)) / seeds**0.5
-    return float(2 * special.stdtr(seeds - 1, -mean / error))
+        return np.full(mean.shape, np.nan)
+    total = np.sqrt(differences.var(-1, ddof=1) / seeds + np.square(error))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p = 2 * special.stdtr(seeds - 1, -mean / total)
+    same = np.ptp(differences, axis=-1) <= ROUNDING
+    return np.where(same, np.where(mean <= ROUNDING, 1.0, 2.0 ** (1 - seeds)), p)
 
 
 def _exact(first: np.ndarray, second: np.ndarray) -> tuple[float, str]:

@@ -9,7 +9,8 @@ from functools import cache
 import numpy as np
 from scipy import optimize, special
 
-from .paired import FEWEST_SEEDS, LEVEL
+from .intervals import FEWEST_SEEDS
+from .paired import LEVEL
 
 REACH = 9.0  # standard deviations of a normal distribution; 2e-19 of it lies outside
 _nodes, _weights = np.polynomial.legendre.leggauss(400)

@@ -1,15 +1,9 @@
-"""Every objective against every other, and the ranks that remain possible: intervals instead of a false total order."""
+"""The ranks that remain possible where only some are surely better: intervals instead of a false total order."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import combinations
-
-import numpy as np
-
-from .families import holm
-from .paired import LEVEL, Paired, paired
 
 
 @dataclass(frozen=True)
@@ -20,39 +14,15 @@ class Rank:
     worst: int
 
 
-@dataclass(frozen=True)
-class Duel:
-    """Two objectives, by index, and their seed-paired difference; `p_adjusted` is Holm's over all pairs."""
+def rank_intervals(sure: Iterable[tuple[int, int]], n: int) -> list[Rank]:
+    """Ranks that each of n objectives may have, from pairs (better, worse) that are sure: 1 + better to n - worse ones.
 
-    first: int
-    second: int
-    paired: Paired
-    p_adjusted: float
-
-
-def duels(values: np.ndarray) -> list[Duel]:
-    """All N (N - 1) / 2 pairs in order: values [N, S], nan where an objective lacks a seed.
-
-    Each pair over the seeds that both have. The family is all pairs, those included that have too few seeds for a p.
-    """
-    pairs = list(combinations(range(len(values)), 2))
-    found = [paired(values[first], values[second]) for first, second in pairs]
-    adjusted = holm(np.array([pair.p for pair in found]), len(pairs))
-    return [Duel(*pair, result, float(p)) for pair, result, p in zip(pairs, found, adjusted, strict=True)]
-
-
-def rank_intervals(duels: Sequence[Duel], n: int, level: float = LEVEL) -> list[Rank]:
-    """Ranks that each of n objectives may have: 1 + those surely better, to n - those surely worse.
-
-    Surely: adjusted p at most the level. Whenever none of these findings is false, which has a chance of at least
-    1 - level, every interval holds its objective's true rank at once (simultaneous rank intervals from pairwise tests:
-    Mohamad, Goeman and van Zwet 2019; in use for rankings: Klein, Wright and Wieczorek 2020). With fewer than three
-    seeds every interval is 1 to n.
+    Whenever none of these findings is false, every interval holds its objective's true rank at once (simultaneous rank
+    intervals from pairwise tests: Mohamad, Goeman and van Zwet 2019; in use for rankings: Klein, Wright and Wieczorek
+    2020). Where nothing is sure every interval is 1 to n.
     """
     better, worse = [0] * n, [0] * n  # how many are surely better, surely worse
-    for duel in duels:
-        if duel.p_adjusted <= level:
-            first_ahead = duel.paired.estimate.mean > 0
-            worse[duel.first if first_ahead else duel.second] += 1
-            better[duel.second if first_ahead else duel.first] += 1
+    for winner, loser in sure:
+        worse[winner] += 1
+        better[loser] += 1
     return [Rank(1 + above, n - below) for above, below in zip(better, worse, strict=True)]

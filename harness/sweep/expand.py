@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..config import COLDEST, Run, Settings, Suite, validated
+from ..config import COLDEST, PAPER, Run, Settings, Suite, validated
 from ..lag import LagPlan, Scene, make_plan, resolve
 from ..learn.advantages import make_advantage
 from ..learn.aggregate import make_aggregate
@@ -25,8 +25,6 @@ from ..rollout.mismatch import make_mismatch, spelled
 from ..rollout.text import Codec
 from ..rollout.vllm_engine import BF16_ON_GPU, require_vllm
 from ..types import InputError, Task
-
-PAPER = "paper"  # stands for what each objective's own paper uses
 
 
 def cells(suite: Suite) -> list[Run]:

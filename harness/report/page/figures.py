@@ -340,20 +340,30 @@ def _profile(cast: Cast, standing: Standing, thresholds: Sequence[float]) -> Lin
 
 
 def _history(report: Report, cast: Cast) -> Section:
-    """Lag tolerance at each of a leaderboard's moments."""
+    """Both measures at each of a leaderboard's moments."""
     names = cast.some(MOST_SMALL)
     dates = [f"{i}: {moment.date}" for i, moment in enumerate(report.history, 1)]
     choices: list[Choice] = []
     for mismatch in Naming(report).mismatches if len(dates) > 1 else ():
-        lines = []
-        for name in names:
-            found = [(i, entry.tolerance) for i, moment in enumerate(report.history) for entry in moment.entries
-                     if (entry.objective, entry.mismatch) == (name, mismatch)]  # fmt: skip
-            keys, x = [dates[i] for i, _ in found], [i + 0.02 * cast.style(name) for i, _ in found]
-            lines += [replace(cast.line(name, keys, x, [value for _, value in found]), spread="bars")] if found else []
-        ticks = thinned([(float(i), moment.date) for i, moment in enumerate(report.history)], 5)
-        plot = Plot("lag tolerance", "leaderboard of", "date", tuple(lines), tuple(ticks))
-        charts = cast.charts(f"history-{len(choices)}", "Lag tolerance over time", "", [plot], names, "middle")
-        choices += _choice(mismatch, charts)
+        ticks = tuple(thinned([(float(i), moment.date) for i, moment in enumerate(report.history)], 5))
+        plots = [
+            Plot(label, "leaderboard of", "date", _over_time(report, cast, names, mismatch, dates, measure), ticks)
+            for label, measure in (("gain under lag", "gain_under_lag"), ("own retention", "own_retention"))
+        ]
+        title = "Gain under lag and own retention over time"
+        choices += _choice(mismatch, cast.charts(f"history-{len(choices)}", title, "", plots, names, "middle"))
     text = "The leaderboard as it was each time that results were added."
     return Section("history", "History", "History", text, "mismatch", tuple(choices), _left_out(cast, names))
+
+
+def _over_time(
+    report: Report, cast: Cast, names: Sequence[str], mismatch: str, dates: Sequence[str], measure: str
+) -> tuple[Line, ...]:
+    """One line an objective: a measure at every moment that has it."""
+    lines = []
+    for name in names:
+        found = [(i, getattr(entry, measure).value) for i, moment in enumerate(report.history)
+                 for entry in moment.entries if (entry.objective, entry.mismatch) == (name, mismatch)]  # fmt: skip
+        keys, x = [dates[i] for i, _ in found], [i + 0.02 * cast.style(name) for i, _ in found]
+        lines += [replace(cast.line(name, keys, x, [value for _, value in found]), spread="bars")] if found else []
+    return tuple(lines)

@@ -6,10 +6,10 @@ most so strong that the text stays readable; `contrast` is what the tests hold t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from ..document import Interval, Pair, Report, Row
+from ..document import Difference, Interval, Report, Row
 from ..text import MINUS, NOTHING, estimate, probability, schedule_name, share, signed
 from .plots import Cast
 from .table import Naming
@@ -18,6 +18,7 @@ from .tables import BETTER, WORSE, troubles
 LEVELS = 10  # of each color
 MOST_COMPARED = 30  # objectives in a win matrix
 INK, PAPER = ("#1d2127", "#e4e6e9"), ("#ffffff", "#15181c")  # in light and in dark
+Known = tuple[Difference, float | None]  # of two objectives, and the probability of improvement
 ABOVE, BELOW = ("#7fb6e3", "#2563a0"), ("#f2ad76", "#96520f")
 
 
@@ -147,45 +148,49 @@ def _level(value: float, reach: float) -> int:
 
 
 def win_matrices(report: Report) -> tuple[Grid, ...]:
-    """Differences in lag tolerance, the row's objective minus the column's, of the best placed; one grid a mismatch."""
-    reach = max([abs(pair.difference.value.mean) for pair in report.pairs], default=0.0) or 1.0
-    scale = (
-        (-LEVELS, f"{MINUS}{share(reach)}: the column's tolerates more"),
-        (LEVELS, f"+{share(reach)}: the row's tolerates more"),
-    )
+    """Differences, the row's objective minus the column's, of the best placed; a grid for each measure and mismatch."""
     mismatches = dict.fromkeys(pair.mismatch for pair in report.pairs)
-    cast = Cast(report)
-    grids: list[Grid] = []
-    for mismatch in mismatches:
-        known = {(pair.first, pair.second): pair for pair in report.pairs if pair.mismatch == mismatch}
-        present = {name for both in known for name in both}
-        names = [name for name in cast.names if name in present][:MOST_COMPARED]
-        rows = tuple((name, tuple(_win(known, name, other, reach) for other in names)) for name in names)
-        caption = "Difference in lag tolerance, row minus column" + (
-            f", mismatch {mismatch}" if len(mismatches) > 1 else ""
-        )
-        grids.append(Grid(f"wins-{len(grids)}", caption, "objective", tuple(names), rows, scale))
-    return tuple(grids)
+    measures = {"gain under lag": "gain_under_lag", "own retention": "own_retention"}
+    found = (
+        _wins(report, mismatch, name, measure, len(mismatches) > 1)
+        for mismatch in mismatches
+        for name, measure in measures.items()
+    )
+    return tuple(replace(grid, id=f"wins-{i}") for i, grid in enumerate(grid for grid in found if grid))
 
 
-def _win(known: dict[tuple[str, str], Pair], name: str, other: str, reach: float) -> Field:
+def _wins(report: Report, mismatch: str, name: str, measure: str, several: bool) -> Grid | None:
+    known = {
+        (pair.first, pair.second): (difference, pair.probability_of_improvement)
+        for pair in report.pairs
+        if pair.mismatch == mismatch and (difference := getattr(pair, measure))
+    }
+    present = {objective for both in known for objective in both}
+    names = [objective for objective in Cast(report).names if objective in present][:MOST_COMPARED]
+    reach = max([abs(difference.value.mean) for difference, _ in known.values()], default=0.0) or 1.0
+    scale = ((-LEVELS, f"{MINUS}{share(reach)}: the column's is more"), (LEVELS, f"+{share(reach)}: the row's is more"))
+    rows = tuple((one, tuple(_win(known, one, other, reach) for other in names)) for one in names)
+    caption = f"Difference in {name}, row minus column" + (f", mismatch {mismatch}" if several else "")
+    return Grid("", caption, "objective", tuple(names), rows, scale) if known else None
+
+
+def _win(known: Mapping[tuple[str, str], Known], name: str, other: str, reach: float) -> Field:
     if name == other:
         return Field("")
-    pair, sign = known.get((name, other)), 1
-    if pair is None:
-        pair, sign = known.get((other, name)), -1
-    if pair is None:
+    sign = 1 if (name, other) in known else -1
+    difference, chance = known.get((name, other)) or known.get((other, name)) or (None, None)
+    if difference is None:
         return Field(NOTHING)
-    value, chance = sign * pair.difference.value.mean, pair.probability_of_improvement
+    value = sign * difference.value.mean
     chance = 1 - chance if chance is not None and sign < 0 else chance
-    mark = (" \u25b2" if value > 0 else " \u25bc") if pair.difference.significant else ""
-    said = "" if not mark else f", significantly {(BETTER if value > 0 else WORSE)[2:]}"
-    title = f"{name} minus {other}: {signed(value)}, adjusted p {probability(pair.difference.p_adjusted)}{said}"
+    mark = (" \u25b2" if value > 0 else " \u25bc") if difference.significant else ""
+    said = "" if not mark else f", surely {(BETTER if value > 0 else WORSE)[2:]}"
+    p = f"adjusted p {probability(difference.p_adjusted)}, charged {probability(difference.p_charged)}"
     return Field(
         f"{signed(value, 2)}{mark}",
         _level(value, reach),
         f"P {share(chance, 2)}" if chance is not None else "",
-        title,
+        f"{name} minus {other}: {signed(value)}, {p}{said}",
         bool(mark),
     )
 

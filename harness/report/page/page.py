@@ -101,7 +101,7 @@ def _view(report: Report) -> dict[str, Any]:
         "settings": tables.dictionary("suite-settings", "Settings that all cells share", report.settings),
         "inputs": tables.dictionary("inputs", "Model and data", report.inputs),
         "samples": tables.samples(report),
-        "notes": [note for note in report.notes if note not in (report.family.text, power)],
+        "notes": [note for note in report.notes if note not in (report.family.text, report.family.mark, power)],
         "share": share,
         "key_mark": key_mark,
     }

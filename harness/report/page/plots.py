@@ -70,12 +70,11 @@ class Plot:
 
 
 class Cast:
-    """Objectives in the order of their places, each with the style that it has in every chart."""
+    """Objectives in the order of the leaderboard, each with the style that it has in every chart."""
 
     def __init__(self, report: Report) -> None:
-        places = {s.objective: s.place for s in reversed(report.standings) if s.place is not None}
-        names = dict.fromkeys([s.objective for s in report.standings] + [row.objective for row in report.rows])
-        self.names = sorted(names, key=lambda name: places.get(name, math.inf))
+        names = [standing.objective for standing in report.standings] + [row.objective for row in report.rows]
+        self.names = list(dict.fromkeys(names))
         self.baseline = report.family.baseline
         self.small = len(self.names) > STYLES
         """Whether every objective needs a panel of its own."""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from markupsafe import Markup
 
 from ..document import Interval, Report
-from ..text import Write, bounds, plain, schedule_name, share, visible
+from ..text import Write, bounds, estimate, plain, schedule_name, share, visible
 
 MOST_LINES = 200  # written out as HTML; a longer table is data that the script shows page by page
 
@@ -100,7 +100,9 @@ def number(value: float | None, write: Write = plain, small: str = "", tone: str
 
 
 def interval(value: Interval | None, write: Write = share, tone: str = "") -> Entry:
-    """An entry for a mean with its interval."""
+    """An entry for a mean with its interval; with too few seeds for that the values of each."""
+    if value and value.values:
+        return Entry(estimate(value, write), "by seed", value.mean, tone)
     return number(value.mean if value else None, write, bounds(value, write), tone)
 
 

@@ -6,8 +6,25 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ...statistics.paired import LEVEL
 from ..document import Cell as ManifestLine
-from ..document import Collapse, Cost, Difference, Evaluation, Interval, Pair, Report, Row, Sample, Standing
+from ..document import (
+    Collapse,
+    Cost,
+    Difference,
+    Evaluation,
+    Held,
+    Interval,
+    Measure,
+    Pair,
+    Report,
+    Row,
+    Sample,
+    Standing,
+    Tuned,
+)
+from ..remarks import GAIN_ASKS, RETENTION_ASKS
+from ..tables import lost_text
 from ..text import (
     NOTHING,
     bounds,
@@ -28,54 +45,47 @@ MOST_METRICS = 12  # columns of metrics, where there are more rows than can be w
 LONGEST_TEXT = 4_000  # characters of a question, an answer or a response
 MOST_SAMPLE_TEXT = 1_000_000  # characters of all samples
 BETTER, WORSE = "\u25b2 better", "\u25bc worse"
+UNIT_OF_GAIN = "in units of the baseline's gain at lag 0: 1 is that gain at every lag, 0 the base model."
+UNIT_OF_RETENTION = "in units of the objective's own gain at lag 0: 1 is all of it at every lag."
+OF_SEEDS = "More than the noise of seeds? Paired t, by Holm's method"
+OF_CHARGED = "More than collapses, seen or not seen yet, could explain? The same test charged for them."
+BOLD = "Bold: surely better than all others."
+
+
+RANKS = (
+    "From 1 + how many are better by a difference with a mark, to how many there are less those that are worse by one. "
+    "Equal ranks are no order."
+)
 
 
 def leaderboard(report: Report) -> Table:
-    """One line an objective and mismatch, the best first."""
+    """One line an objective and mismatch, the greatest gain under lag first."""
     several = Naming(report).several
     columns = (
         Column("objective"),
         *([Column("mismatch", select=True)] if several else []),
+        Column("gain under lag", "number", f"{GAIN_ASKS} Mean gain over log2(1 + lag), {UNIT_OF_GAIN} {BOLD}"),
+        Column("", "bar", "Gain under lag with its 95 % interval; the lines are 0 and 1."),
+        Column("rank by gain", "number", f"Ranks by gain under lag that the differences leave open. {RANKS}"),
+        Column("own retention", "number", f"{RETENTION_ASKS} Mean gain over log2(1 + lag), {UNIT_OF_RETENTION} {BOLD}"),
+        Column("", "bar", "Own retention with its 95 % interval; the lines are 0 and 1."),
+        Column("rank by retention", "number", "The same by own retention."),
         Column(
-            "rank",
-            "number",
-            "Ranks that the differences leave open: from 1 + how many are significantly better, to how "
-            "many there are less those that are significantly worse. Equal ranks are no order.",
+            "held, lost",
+            "text",
+            "Highest lag tested up to which an objective surely holds its own gain (loses at most a tenth of it), and "
+            "the lowest at which it surely does not; open: surely neither. Between the two nothing is known.",
         ),
-        Column(
-            "lag tolerance",
-            "number",
-            "Area under retained gain over log2(1 + lag), divided by its width: 1 is the "
-            "reference's gain at every lag, 0 the base model. Bold: significantly better than all others.",
-        ),
-        Column("", "bar", "The same with its 95 % interval; the lines are 0 and 1."),
-        Column(
-            "largest lag",
-            "number",
-            "Up to it at most a tenth of the objective's own gain at lag 0 is lost; in optimizer updates.",
-        ),
-        Column("gain at lag 0", "number", "Retained gain there: over the base model, divided by the reference's."),
+        Column("gain at lag 0", "number", "Over the base model, divided by the baseline's."),
         Column(
             "collapsed",
             "number",
-            "Share of runs with its 95 % interval, how many, and by which update half of them had collapsed. "
-            "Collapsed runs stay in all scores.",
+            "Share of runs with its 95 % interval, for runs of a seed that may collapse together; how many, and by "
+            "which update half of them had. Collapsed runs stay in all scores.",
         ),
         Column("IQM", "number", "Interquartile mean of pass@1 over evaluation tasks and schedules."),
         Column("optimality gap", "number", "How far retained gain falls short of 1, at the mean over runs."),
-        *(
-            [
-                Column(
-                    "tuned lag tolerance",
-                    "number",
-                    "At the learning rate that the search found best for the objective.",
-                ),
-                Column("tuned largest lag", "number"),
-                Column("tuned rate", "number", "That learning rate."),
-            ]
-            if report.search
-            else []
-        ),
+        *(_tuned_columns() if report.search else []),
         Column("reads", "text", "Log-probabilities besides the current policy's that the objective's formula takes."),
         Column("tokens", "number", "Generated, all runs together; below it those that reached the loss."),
         Column(
@@ -85,42 +95,60 @@ def leaderboard(report: Report) -> Table:
             "below it updates per second.",
         ),
     )
-    lines = sorted(report.standings, key=lambda s: (s.place is None, s.place or 0))
     return Table(
         "standings",
-        "Leaderboard by lag tolerance",
+        "Gain under lag, and what is kept of the own gain",
         columns,
-        tuple(_standing(standing, report, several) for standing in lines),
+        tuple(_standing(standing, report, several) for standing in report.standings),
     )
+
+
+def _tuned_columns() -> list[Column]:
+    found = "At the learning rate that the search found best for the objective."
+    return [
+        Column("tuned gain under lag", "number", found),
+        Column("tuned own retention", "number", found),
+        Column("tuned held, lost", "text", found),
+        Column("tuned rate", "number", "That learning rate."),
+    ]
 
 
 def _standing(standing: Standing, report: Report, several: bool) -> tuple[Entry, ...]:
-    alone = (
-        standing.best_rank == standing.worst_rank == 1
-        and sum(s.mismatch == standing.mismatch for s in report.standings) > 1
-    )
-    found, tuned = standing.tolerance, standing.tuned
-    chosen = (
-        interval(tuned.tolerance if tuned else None),
-        interval(tuned.largest_lag if tuned else None, plain),
-        number(tuned.learning_rate if tuned else None),
-    )
     return (
         Entry(standing.objective, "baseline" if standing.objective == report.family.baseline else ""),
         *([Entry(standing.mismatch)] if several else []),
-        _rank(standing.place, standing.best_rank, standing.worst_rank),
-        interval(found, tone="best" if alone else ""),
-        _bar(found),
-        interval(standing.largest_lag, plain),
+        *_measure(standing.gain_under_lag, standing, report),
+        *_measure(standing.own_retention, standing, report),
+        _held(standing.held),
         interval(standing.gain_at_lag_0),
         _collapsed(standing),
         interval(standing.iqm),
         number(standing.optimality_gap, share),
-        *(chosen if report.search else ()),
+        *(_tuned(standing.tuned) if report.search else ()),
         Entry(_reads(standing), tone="" if standing.reads else "weak"),
         number(standing.cost.tokens_generated, count, f"{count(standing.cost.tokens_trained)} trained"),
         number(standing.cost.seconds, duration, _speed(standing.cost)),
     )
+
+
+def _measure(measure: Measure, standing: Standing, report: Report) -> tuple[Entry, Entry, Entry]:
+    """Value, bar and rank; bold where it is surely better than all others."""
+    others = sum(s.mismatch == standing.mismatch for s in report.standings) > 1
+    alone = measure.best_rank == measure.worst_rank == 1 and others
+    return interval(measure.value, tone="best" if alone else ""), _bar(measure.value), _rank(measure)
+
+
+def _held(held: Held | None) -> Entry:
+    if held is None:
+        return Entry(NOTHING, tone="weak")
+    return Entry(f"held at {held.held}", lost_text(held), held.held)
+
+
+def _tuned(tuned: Tuned | None) -> tuple[Entry, ...]:
+    if tuned is None:
+        return (Entry(NOTHING, tone="weak"),) * 4
+    measures = (interval(tuned.gain_under_lag), interval(tuned.own_retention))
+    return (*measures, _held(tuned.held), number(tuned.learning_rate))
 
 
 def _reads(standing: Standing) -> str:
@@ -129,10 +157,9 @@ def _reads(standing: Standing) -> str:
 
 
 def _bar(found: Interval | None) -> Entry:
-    if found is None:
+    if found is None or found.low is None or found.high is None:
         return Entry()
-    low, high = (found.mean if end is None else end for end in (found.low, found.high))
-    return Entry(value=found.mean, bar=(low, found.mean, high))
+    return Entry(value=found.mean, bar=(found.low, found.mean, found.high))
 
 
 def _speed(cost: Cost) -> str:
@@ -162,8 +189,10 @@ def history(report: Report) -> Table | None:
         Column("date", select=True),
         Column("objective", select=True),
         *([Column("mismatch", select=True)] if several else []),
-        Column("rank", "number"),
-        Column("lag tolerance", "number"),
+        Column("gain under lag", "number"),
+        Column("rank by gain", "number"),
+        Column("own retention", "number"),
+        Column("rank by retention", "number"),
         Column("from", "long", "Results folders, with the first digits of their manifests' digests."),
     )
     lines = tuple(
@@ -171,8 +200,11 @@ def history(report: Report) -> Table | None:
             Entry(moment.date),
             Entry(entry.objective),
             *([Entry(entry.mismatch)] if several else []),
-            _rank(entry.place, entry.best_rank, entry.worst_rank),
-            interval(entry.tolerance),
+            *(
+                found
+                for measure in (entry.gain_under_lag, entry.own_retention)
+                for found in (interval(measure.value), _rank(measure))
+            ),
             Entry(", ".join(f"{name} {digest[:12]}" for name, digest in moment.sources.items())),
         )
         for moment in report.history
@@ -181,9 +213,10 @@ def history(report: Report) -> Table | None:
     return Table("moments", "The leaderboard at every moment", columns, lines)
 
 
-def _rank(place: int | None, best: int, worst: int) -> Entry:
-    if place is None:
+def _rank(measure: Measure) -> Entry:
+    if measure.place is None:
         return Entry(NOTHING, tone="weak")
+    best, worst = measure.best_rank, measure.worst_rank
     return Entry(str(best) if best == worst else f"{best}\u2013{worst}", value=best + worst / 1e4)
 
 
@@ -276,17 +309,14 @@ def matrix(report: Report) -> Table:
             "number",
             f"pass@1 minus that of {one_line(report.family.baseline, 60)} under the same schedule, paired by seed.",
         ),
-        Column(
-            "p",
-            "number",
-            "Adjusted by Holm's method over the whole family; below it unadjusted (paired t), and an exact test "
-            "where there are seeds enough for one.",
-        ),
+        Column("p, seeds", "number", f"{OF_SEEDS} over the whole family; below it unadjusted, and an exact test."),
+        Column("p, charged", "number", OF_CHARGED),
         Column(
             "claim",
             "text",
-            f"{BETTER} or {WORSE} than the baseline: adjusted p at most {report.family.level:g}. no difference shown: "
-            "above it. no claim: too few seeds in this row."
+            f"{BETTER} or {WORSE} than the baseline: both adjusted p-values at most {report.family.level:g}. no "
+            "difference shown: that of paired t is above it. collapses could explain it: the charged one is. same "
+            "formula: known before the run not to differ. no claim: too few seeds in this row."
             if report.family.claims
             else "Too few seeds to say anything.",
             select=True,
@@ -344,36 +374,40 @@ def _measured(row: Row, report: Report, last: str | None, best: bool) -> Iterabl
     yield Entry(troubles(row))
 
 
-def _compared(row: Row, baseline: str) -> tuple[Entry, Entry, Entry]:
-    found = row.against_baseline
-    if found is None:
-        return (
-            Entry("baseline" if row.objective == baseline else NOTHING, tone="weak"),
-            Entry(NOTHING, tone="weak"),
-            Entry(),
-        )
-    return interval(found.value, signed), _p_values(found), claim(found)
+def _compared(row: Row, baseline: str) -> tuple[Entry, ...]:
+    if row.against_baseline is None:
+        nothing = Entry(NOTHING, tone="weak")
+        named = Entry("baseline" if row.objective == baseline else NOTHING, tone="weak")
+        return named, nothing, nothing, Entry()
+    return _tested(row.against_baseline)
 
 
-def _p_values(found: Difference) -> Entry:
+def _tested(found: Difference) -> tuple[Entry, ...]:
+    """The difference, both p-values, and what may be said."""
     parts = [f"t {probability(found.p)}"] if found.p is not None else []
     parts += [f"{found.exact} {probability(found.p_exact)}"] if found.p_exact is not None else []
-    return number(found.p_adjusted, probability, "; ".join(parts))
+    of_seeds = number(found.p_adjusted, probability, "; ".join(parts))
+    return interval(found.value, signed), of_seeds, number(found.p_charged, probability), claim(found)
 
 
 def claim(found: Difference) -> Entry:
     """What a difference allows to say."""
+    if found.same_formula:
+        return Entry("same formula", tone="weak")
     if found.significant is None:
         return Entry("no claim", tone="weak")
-    if not found.significant:
-        return Entry("no difference shown", tone="weak")
-    return Entry(BETTER, tone="good") if found.value.mean > 0 else Entry(WORSE, tone="bad")
+    if found.significant:
+        return Entry(BETTER, tone="good") if found.value.mean > 0 else Entry(WORSE, tone="bad")
+    beyond_seeds = found.p_adjusted is not None and found.p_adjusted <= LEVEL
+    return Entry("collapses could explain it" if beyond_seeds else "no difference shown", tone="weak")
 
 
 def troubles(row: Row) -> str:
-    """Why a row's seeds are not all there, or not all well."""
+    """Why a row's seeds are not all there, or not all well, and whether its objective is what it promises."""
     counts = ((row.failed, "failed"), (row.unfinished, "unfinished"), (row.missing, "missing"))
     parts = [f"{many} {what}" for many, what in counts if many]
+    if row.broken_balance is not None:
+        parts.append(f"balance {row.broken_balance:.2f}, 0 under the conventions of its paper")
     return "; ".join([*parts, *row.reasons, *map(_told, row.collapses)])
 
 
@@ -442,15 +476,20 @@ def costs(report: Report) -> Table:
 
 
 def pairs(report: Report) -> Table:
-    """Differences in lag tolerance of every two objectives."""
+    """Differences of every two objectives in both measures."""
     several = Naming(report).several
     columns = (
         Column("first", select=True),
         Column("second", select=True),
         *([Column("mismatch", select=True)] if several else []),
-        Column("difference in lag tolerance", "number", "First minus second, paired by seed, with its 95 % interval."),
-        Column("p", "number", "Adjusted by Holm's method over all pairs; below it unadjusted, and an exact test."),
-        Column("claim", select=True),
+        Column("gain under lag", "number", "First minus second, paired by seed, with its 95 % interval."),
+        Column("p, seeds", "number", f"{OF_SEEDS} over all pairs."),
+        Column("p, charged", "number", OF_CHARGED),
+        Column("claim by gain", select=True),
+        Column("own retention", "number", "First minus second, paired by seed, with its 95 % interval."),
+        Column("p, seeds", "number", f"{OF_SEEDS} over all pairs."),
+        Column("p, charged", "number", OF_CHARGED),
+        Column("claim by retention", select=True),
         Column(
             "first scores higher",
             "number",
@@ -458,9 +497,7 @@ def pairs(report: Report) -> Table:
             "mean over schedules and tasks.",
         ),
     )
-    return Table(
-        "pairs", "Lag tolerance of every two objectives", columns, tuple(_pair(pair, several) for pair in report.pairs)
-    )
+    return Table("pairs", "Every two objectives", columns, tuple(_pair(pair, several) for pair in report.pairs))
 
 
 def _pair(pair: Pair, several: bool) -> tuple[Entry, ...]:
@@ -468,11 +505,15 @@ def _pair(pair: Pair, several: bool) -> tuple[Entry, ...]:
         Entry(pair.first),
         Entry(pair.second),
         *([Entry(pair.mismatch)] if several else []),
-        interval(pair.difference.value, signed),
-        _p_values(pair.difference),
-        claim(pair.difference),
+        *_difference(pair.gain_under_lag),
+        *_difference(pair.own_retention),
         number(pair.probability_of_improvement, share),
     )
+
+
+def _difference(found: Difference | None) -> tuple[Entry, ...]:
+    nothing = Entry(NOTHING, tone="weak")
+    return _tested(found) if found else (nothing, nothing, nothing, Entry("no claim", tone="weak"))
 
 
 def evaluations(report: Report) -> Table | None:
@@ -621,16 +662,29 @@ def dictionary(id: str, caption: str, values: dict[str, Any]) -> Table:
 
 
 def power(report: Report) -> Table | None:
-    """Which differences the suite finds, and how many seeds smaller ones would take."""
+    """Which differences the suite finds at each schedule, and how many seeds smaller ones would take."""
     if report.power is None:
         return None
-    found, one = report.power, "one test"
-    columns = (Column("difference in pass@1"), Column("seeds", "number"), Column("test"))
-    sizes = ((found.detectable, one), (found.detectable_in_family, "the first of the family"))
-    with_these = [(Entry(share(size, 4)), number(found.seeds), Entry(test)) for size, test in sizes if size is not None]
-    others = [(Entry(size), number(seeds, _seeds), Entry(one)) for size, seeds in found.seeds_for.items()]
-    caption = "Differences that are found four times out of five, and the seeds that it takes"
-    return Table("power", caption, columns, (*with_these, *others), sortable=False)
+    naming, effects = Naming(report), list(report.power.finds[0].seeds_for)
+    columns = (
+        *naming.columns()[1:],
+        Column("spread", "number", "Standard deviation of paired differences in pass@1 over seeds, pooled."),
+        Column("one test finds", "number", "Difference in pass@1 that it finds four times out of five."),
+        Column(
+            "gets a mark", "number", "The same as the first of the family, where no run of the better one collapses."
+        ),
+        *(Column(f"seeds for {effect}", "number", "With which one test finds that difference.") for effect in effects),
+    )
+    lines = tuple(
+        (
+            *naming.entries("", found.lag, found.mismatch)[1:],
+            *(number(value, lambda size: share(size, 4)) for value in (found.sd, found.detectable, found.marked)),
+            *(number(found.seeds_for[effect], _seeds) for effect in effects),
+        )
+        for found in report.power.finds
+    )
+    caption = f"What {report.power.seeds} seeds find at each schedule, objectives of the same formula left out"
+    return Table("power", caption, columns, lines, sortable=False)
 
 
 def _seeds(many: float | None) -> str:

@@ -131,7 +131,7 @@ def _matrix(report: Report) -> list[str]:
 def _common(report: Report) -> list[str]:
     """What every caption ends with: seeds, problems, intervals, what lag is, gates."""
     scored = [row for row in report.rows if row.seeds]
-    over = {row.interval_over for row in scored}
+    over = {row.interval_over for row in scored if len(row.seeds) != 2}
     seeds = sorted({seed for row in scored for seed in row.seeds})
     fewest = min((len(row.seeds) for row in scored), default=0)
     count = f"{fewest} to {len(seeds)}" if fewest < len(seeds) else str(len(seeds))
@@ -143,6 +143,7 @@ def _common(report: Report) -> list[str]:
         *([f"{count} seed{'' if len(seeds) == 1 else 's'} ({latex_text(number_list(seeds))})."] if seeds else []),
         *([f"Scores are on {latex_text(report.exam)}."] if report.exam else []),
         *([rf"$\pm$: longer side of the 95\,\% interval, {method}."] if over else []),
+        *(["Of two seeds both values."] if any(len(row.seeds) == 2 for row in scored) else []),
         "Lag is simulated: every token is drawn by the version of the policy that the schedule prescribes.",
         _gates(report),
     ]

@@ -44,6 +44,8 @@ def _scores(table: Table, rows: Sequence[doc.Row]) -> Iterator[str]:
         yield "One seed: intervals over problems, which say nothing about other seeds."
     if any(len(row.seeds) == 2 for row in rows):
         yield "Two seeds: their two values, no interval."
+    if any(0 < len(row.seeds) < FEWEST_SEEDS for row in rows):
+        yield "Ratios and differences of one or two seeds are those seeds' own, without an interval and without a rank."
     if any(len(row.seeds) >= FEWEST_SEEDS for row in rows):
         yield "Three seeds or more: Student t intervals over seeds, on this fixed set of held-out problems."
     yield "Lag in optimizer updates; mean lag over the tokens trained on."

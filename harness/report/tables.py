@@ -28,6 +28,7 @@ MOST_LINES = 60  # of the matrix in a terminal; a longer one is shown by objecti
 MOST_NOTES = 40  # in a terminal
 MOST_DATES = 6  # of a leaderboard's history
 SIGNIFICANT = "*"
+NEEDS_SEEDS = ("rank by gain", "rank by retention", "held, lost")
 Key = tuple[str, str]  # objective, mismatch
 
 
@@ -198,7 +199,18 @@ def leaderboard(report: Report) -> Grid:
         )
         for standing in report.standings
     )
-    return Grid(f"{report.name}: gain under lag, and what is kept of the own gain{_invalid(report)}", columns, rows)
+    title = f"{report.name}: gain under lag, and what is kept of the own gain{_invalid(report)}"
+    return _without_unsaid(Grid(title, columns, rows))
+
+
+def _without_unsaid(found: Grid) -> Grid:
+    """Without ranks, and lags held and lost, where there are too few seeds to say any of them."""
+    unsaid = [
+        i
+        for i, column in enumerate(found.columns)
+        if column.name in NEEDS_SEEDS and all(row[i] == NOTHING for row in found.rows)
+    ]
+    return found.only([i for i in range(len(found.columns)) if i not in unsaid])
 
 
 def _tuned(standing: Standing) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ def suite() -> Suite:
 @pytest.fixture(scope="module")
 def finished(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("search") / "out"
-    assert run_suite(suite, folder, HOW) == 0
+    assert run_suite(suite, folder, HOW).unfinished == 0
     return folder
 
 
@@ -116,7 +116,7 @@ def test_nothing_is_run_twice(finished: Path, suite: Suite, capsys: pytest.Captu
         return kept | {path: path.read_bytes() for path in finished.rglob(store.CHOSEN)}
 
     before = state()
-    assert run_suite(suite, finished, HOW) == 0
+    assert run_suite(suite, finished, HOW).unfinished == 0
     assert state() == before
     said = capsys.readouterr().err
     assert said.count("3 finished, 0 to run") >= 3 and "proving" not in said
@@ -174,10 +174,10 @@ def test_what_a_folder_does_not_take(
     folder = Path(shutil.copytree(finished, tmp_path / "out"))
     suite = load_suite("tiny_search", [*SMALL, *change])
     if message is None:
-        claim(suite, cells(suite), inputs(suite.model, check(suite)), folder)
+        claim(suite, cells(suite), inputs(suite.model, check(suite)), folder, HOW)
         return
     with pytest.raises(InputError, match=message):
-        claim(suite, cells(suite), inputs(suite.model, check(suite)), folder)
+        claim(suite, cells(suite), inputs(suite.model, check(suite)), folder, HOW)
     assert verify_manifest(folder, deep=True) == []  # nothing was touched
 
 

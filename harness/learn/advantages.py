@@ -104,3 +104,11 @@ def make_advantage(name: str) -> Estimator:
             f"advantage={name!r} is not valid: only asymre takes a number (its shift), and opmd (its tau, above 0)"
         )
     return partial(ADVANTAGES[known], **{PARAMETER[known]: number})
+
+
+def compares_nothing(name: str, responses: int) -> bool:
+    """Whether an estimator gives a response the same advantage whatever its reward, in groups of so many."""
+    if responses > 1:
+        return False
+    right, wrong = make_advantage(name)(torch.tensor([1.0, 0.0]), torch.tensor([0, 1])).tolist()
+    return right == wrong

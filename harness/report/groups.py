@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..config import NO_MISMATCH
+from ..record import folded
 from ..statistics.intervals import Estimate
-from .results import Cell, Results, folded
+from .results import Cell, Results
 
 
 def constant_lag(lag: str) -> int | None:

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from ..types import Conventions
 from . import document as doc
 from .groups import Table, constant_lag
+from .origin import origin
 from .standings import reference_gain
 
 
 def remarks(table: Table, rows: Sequence[doc.Row], family: doc.Family, power: doc.Power | None) -> Iterator[str]:
     """One sentence or two each, the general before the particular."""
+    yield from origin(table.results)
     yield from _scores(table, rows)
     yield family.text
     if power:

@@ -22,7 +22,7 @@ from . import grid
 from .document import Cell, Cost, Difference, Entry, Gate, Interval, Pair, Report, Row, Standing
 from .grid import DASH, NOTHING, Column, Grid
 from .remarks import told
-from .text import count, duration
+from .text import count, duration, what_lacks
 
 MOST_LINES = 60  # of the matrix in a terminal; a longer one is shown by objective and lag
 MOST_NOTES = 40  # in a terminal
@@ -127,7 +127,7 @@ def _origin(report: Report) -> list[str]:
     """What was compared, and from where; what of a folder was refused."""
     folders = [f"{source.name} ({source.cells} cells)" for source in report.sources]
     remarks = [f"{source.name}: {source.remark}" for source in report.sources if source.remark]
-    made = f"Suite {report.suite_digest[:16]}, LagBench {report.version}"
+    made = f"Suite {(report.suite_id or report.suite_digest)[:16]}, LagBench {report.version}"
     return [f"{made}{'; results: ' if folders else ''}{', '.join(folders)}.", *remarks]
 
 
@@ -188,7 +188,9 @@ def leaderboard(report: Report) -> Grid:
         )
         for standing in report.standings
     )
-    return Grid(f"{report.name}: objectives by lag tolerance{_invalid(report)}", columns, rows)
+    return grid.without_empty_columns(
+        Grid(f"{report.name}: objectives by lag tolerance{_invalid(report)}", columns, rows)
+    )
 
 
 def _tuned(standing: Standing) -> tuple[str, str, str]:
@@ -338,10 +340,9 @@ def _line(row: Row, report: Report, last: str) -> tuple[str, ...]:
 
 
 def what_happened(row: Row) -> str:
-    """Collapses, and cells without a score, counted; the notes give the reasons."""
+    """Collapses, and cells without a score or of other code, counted; the notes give the reasons."""
     remarks = [f"collapsed {len(row.collapses)}/{len(row.seeds)}"] if row.collapses else []
-    counts = ((row.failed, "failed"), (row.unfinished, "unfinished"), (row.missing, "missing"))
-    return ", ".join([*remarks, *(f"{many} {what}" for many, what in counts if many)])
+    return ", ".join([*remarks, *what_lacks(row)])
 
 
 def largest_pass_at_k(report: Report) -> str:

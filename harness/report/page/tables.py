@@ -21,6 +21,7 @@ from ..text import (
     schedule_name,
     share,
     signed,
+    what_lacks,
 )
 from .table import MOST_LINES, Column, Entry, Naming, Table, interval, metrics_of, number, pass_at
 
@@ -372,9 +373,7 @@ def claim(found: Difference) -> Entry:
 
 def troubles(row: Row) -> str:
     """Why a row's seeds are not all there, or not all well."""
-    counts = ((row.failed, "failed"), (row.unfinished, "unfinished"), (row.missing, "missing"))
-    parts = [f"{many} {what}" for many, what in counts if many]
-    return "; ".join([*parts, *row.reasons, *map(_told, row.collapses)])
+    return "; ".join([*what_lacks(row), *row.reasons, *map(_told, row.collapses)])
 
 
 def _told(collapse: Collapse) -> str:

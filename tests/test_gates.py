@@ -20,7 +20,7 @@ from lagbench.harness.report.results import read_results
 from lagbench.harness.sweep import proofs
 from lagbench.harness.sweep.expand import cells
 
-SUITE = ("quick", "objectives=asympo,grpo", "lags=0,in_flight:2", "updates=4", *SMALL)
+SUITE = ("quick", "objectives=asympo,grpo", "baseline=grpo", "lags=0,in_flight:2", "updates=4", *SMALL)
 RUNS = cells(load_suite(SUITE[0], SUITE[1:]))
 
 

@@ -50,7 +50,7 @@ def run(
     lagbench run quick
     lagbench run quick objectives=asympo,spo lags=0,16 updates=50
     lagbench run tiny hyperparameters.spo.neg_scale=0.1
-    lagbench run gsm8k model=FOLDER data=FOLDER objectives=asympo lags=2 updates=3
+    lagbench run gsm8k model=FOLDER data=FOLDER objectives=asympo lags=0,2 updates=3
 
     Every key: lagbench list settings
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -50,11 +50,8 @@ def _of_cells(suite: SuiteRecord, cells: Collection[Cell]) -> SuiteRecord:
 
 def _elsewhere(results: Results, others: Collection[Cell]) -> str:
     """How much of the folder is not in the report, of what, and the command that shows it."""
-    axes = [cell.axes for cell in others]
-    held = (
-        f"objectives {_listed(found.objective for found in axes)}; lags {_listed(found.lag for found in axes)}; "
-        f"seeds {_listed(found.seed for found in axes)}"
-    )
+    rest = _of_cells(results.suite, others)
+    held = f"objectives {_listed(rest.objectives)}; lags {_listed(rest.lags)}; seeds {_listed(rest.seeds)}"
     command = shlex.join(["lagbench", "report", *map(str, results.folders.values())])
     return (
         f"This report is of what its command asked for; {results.name} holds {len(others)} more "
@@ -62,8 +59,7 @@ def _elsewhere(results: Results, others: Collection[Cell]) -> str:
     )
 
 
-def _listed(values: Iterable[Any]) -> str:
-    """Each once, the first ones by name."""
-    found = [str(value) for value in dict.fromkeys(values)]
-    more = [f"{len(found) - MOST} more"] if len(found) > MOST else []
-    return ", ".join([*found[:MOST], *more])
+def _listed(values: Sequence[Any]) -> str:
+    """The first ones by name."""
+    more = [f"{len(values) - MOST} more"] if len(values) > MOST else []
+    return ", ".join([*map(str, values[:MOST]), *more])

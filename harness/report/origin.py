@@ -25,11 +25,12 @@ def origin(results: Results) -> Iterator[str]:
 
 
 def adjusted(suite: SuiteRecord) -> str:
-    """The settings and hyperparameters that are not at their defaults, and the learning rate in any case."""
+    """The learning rate, and the settings and hyperparameters that are not at their defaults."""
     given = {key: value for key, value in suite.settings.items() if key not in UNTOLD and value != _default(key)}
-    given = {"learning_rate": suite.settings.get("learning_rate"), **given}
-    own = {f"{name}.{key}": value for name, its in suite.adjusted.items() for key, value in its.items()}
-    return f"All else at its default: {', '.join(f'{key}={_text(value)}' for key, value in (given | own).items())}."
+    given |= {f"{name}.{key}": value for name, its in suite.adjusted.items() for key, value in its.items()}
+    rate = given.pop("learning_rate", None) or f"{_default('learning_rate')} (the default)"
+    others = f"not at their defaults: {', '.join(f'{key}={_text(value)}' for key, value in given.items())}"
+    return f"Learning rate {rate}; {others if given else 'all else at its default'}."
 
 
 def _default(key: str) -> Any:

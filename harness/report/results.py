@@ -162,13 +162,13 @@ def _planned(suite: SuiteRecord) -> Iterator[tuple[str, Axes]]:
 
 
 def _counted(cell: Cell, suite: SuiteRecord) -> Cell:
-    """The cell, marked where other code has made it than counts in its folder; without its result unless it is kept."""
+    """The cell, marked where other code has made it than counts in its folder; without all else unless it is kept."""
     changed = suite.changed_since(cell.run)
     if not changed or not (cell.scores or cell.failure):
         return cell
     if cell.name in suite.kept and cell.scores:
         return replace(cell, changed=changed)
-    return Cell(cell.name, cell.source, cell.axes, cell.run, cell.rules, environment=cell.environment, changed=changed)
+    return Cell(cell.name, cell.source, cell.axes, {}, cell.rules, environment=cell.environment, changed=changed)
 
 
 def _last_command(folder: Path) -> str:

@@ -188,9 +188,7 @@ def leaderboard(report: Report) -> Grid:
         )
         for standing in report.standings
     )
-    return grid.without_empty_columns(
-        Grid(f"{report.name}: objectives by lag tolerance{_invalid(report)}", columns, rows)
-    )
+    return Grid(f"{report.name}: objectives by lag tolerance{_invalid(report)}", columns, rows)
 
 
 def _tuned(standing: Standing) -> tuple[str, str, str]:
@@ -364,7 +362,10 @@ def to_terminal(report: Report, width: int = 120) -> list[RenderableType]:
     shown: list[RenderableType] = [_gate_text(gate) for gate in report.gates] or [Text(NO_GATES)]
     shown += [] if report.valid else [Text(NOT_VALID, style="bold red")]
     long = len(report.rows) > MOST_LINES
-    for table in (leaderboard(report), by_schedule(report, intervals=False) if long else matrix(report)):
+    for table in (
+        grid.without_dashes(leaderboard(report)),
+        by_schedule(report, intervals=False) if long else matrix(report),
+    ):
         shown += [Text(), *grid.to_terminal(table, width)] if table.rows else []
     if long:
         shown.append(Text(f"All {len(report.rows)} lines with intervals are in the report's files.", style="dim"))
@@ -383,7 +384,7 @@ def _gate_text(gate: Gate) -> Text:
 def to_markdown(report: Report) -> str:
     """Gates, leaderboard, pass@1 by objective and lag, aggregates and cost, the whole matrix, history, notes."""
     parts: dict[str, Grid | None] = {
-        "Leaderboard": leaderboard(report),
+        "Leaderboard": grid.without_dashes(leaderboard(report)),
         "pass@1 by objective and lag": by_schedule(report),
         "pass@1 at the learning rates found": by_schedule_tuned(report),
         "Aggregates and cost": aggregates(report),

@@ -267,7 +267,7 @@ def test_code_that_changes_while_a_command_runs_is_noticed_by_the_cell(folder: P
     require_same_code(run, folder / CELL)  # the process that forks cells has imported it before
     other_code(folder / CELL, "objective spo", "task chain")
     with pytest.raises(
-        InputError, match=r"^task chain and objective spo changed while the command ran; give the same "
+        InputError, match=r"^task chain and objective spo: other code than when the command began; it was"
     ):
         require_same_code(run, folder / CELL)
 

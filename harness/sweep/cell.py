@@ -117,10 +117,13 @@ def work(
 
 
 def require_same_code(run: Run, folder: Path) -> None:
-    """An InputError where the command that claimed the folder knew other code than there is in this process now."""
+    """An InputError where the command that claimed the folder knew other code than this process does."""
     recorded = (store.read_json(folder / store.RUN) or {}).get("code")
     if recorded and (changed := changed_code(recorded, named_code(run))):
-        raise InputError(f"{' and '.join(changed)} changed while the command ran; give the same command again")
+        raise InputError(
+            f"{' and '.join(changed)}: other code than when the command began; it was edited since, or this machine "
+            "has another version of it: give the same command again"
+        )
 
 
 def assemble_trainer(run: Run, task: Task, verifier: Verifier, beginnings: Beginnings | None = None) -> Trainer:

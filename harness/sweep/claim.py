@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,8 +54,14 @@ def claim(suite: Suite, runs: Sequence[Run], inputs: Mapping[str, Any], folder: 
     kept = set(before.kept) - wanted.keys() if before else set()
     stale = stale_cells(folder, changed, record.code, kept, how.keep_stale)
     record = record.model_copy(update={"kept": tuple(stale.kept)})
+    if before and _is_outdated(before, record):
+        shutil.rmtree(folder / store.BEGINNINGS, ignore_errors=True)  # what other code has drawn
     _write(folder, record, wanted, held, stale)
     return Claim(record, (*extension(before, record), *stale.remarks()))
+
+
+def _is_outdated(before: SuiteRecord, record: SuiteRecord) -> bool:
+    return not before.code or any(record.code[what] != digest for what, digest in before.code.items())
 
 
 def require_same(cell: Path, held: Configuration | None, wanted: Configuration, but: Collection[str]) -> None:

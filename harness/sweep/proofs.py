@@ -26,7 +26,7 @@ from ..lag import LagPlan
 from ..learn.diagnostics import OF_ENGINES
 from ..learn.loop import Trainer, generate, learn, train
 from ..learn.shared import make_verifier
-from ..record import read_record
+from ..record import HARNESS, read_record
 from ..registry import OBJECTIVES
 from ..types import InputError
 from .cell import assemble_trainer
@@ -148,9 +148,18 @@ def determinism(run: Run, folder: Path) -> Gate:
             trainer = assemble_trainer(run, task, verifier)
             plan = beginning(trainer.plan, updates)
             shorter = replace(trainer, run=run.model_copy(update={"updates": updates}), plan=plan)
-            return _difference(recorded, _planned(shorter, Path(scratch)))
+            problem = _difference(recorded, _planned(shorter, Path(scratch)))
+            return problem and problem + _since(run, folder)
 
     return _gate(DETERMINISM, run, f"the first {updates} updates of {run.name}, repeated, measure the same", proof)
+
+
+def _since(run: Run, folder: Path) -> str:
+    """What follows where LagBench's own code has changed since a cell was made."""
+    made = (store.read_json(folder / store.RUN) or {}).get("code", {}).get(HARNESS)
+    if made in (None, code_of(run)[HARNESS]):
+        return ""
+    return "; LagBench's own code has changed since: delete the cells that it made, the same command makes them again"
 
 
 def beginning(plan: LagPlan, updates: int) -> LagPlan:

@@ -115,7 +115,9 @@ def test_finished_cells_are_skipped(finished) -> None:
 
 def test_other_settings_in_the_same_folder_are_refused(finished, lagbench_here) -> None:
     out, _ = finished
-    ran = lagbench_here("run", "quick", "objectives=asympo", "lags=0", "updates=7", *SMALL, "--results", str(out))
+    ran = lagbench_here(
+        "run", "quick", "objectives=asympo", "baseline=asympo", "lags=0", "updates=7", *SMALL, "--results", str(out)
+    )
     assert ran.returncode == 2
     assert "holds a cell with other settings (updates)" in ran.stderr
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..record import SuiteRecord, folded
-from .results import Cell, Results
+from .results import Cell, Results, Tuning
 
 MOST = 6  # values of an axis that are listed
 
@@ -19,17 +19,24 @@ def narrowed(results: Results, names: Collection[str]) -> Results:
     others = [cell for cell in results.trained if cell.name not in names]
     if not others:
         return results
-    tuning, objectives = results.tuning, {cell.axes.objective for cell in cells}
-    if tuning:
-        chosen = {name: choice for name, choice in tuning.chosen.items() if name in objectives}
-        tuning = replace(tuning, chosen=chosen)
     return replace(
         results,
         suite=_of_cells(results.suite, cells),
         cells=cells,
-        tuning=tuning,
+        tuning=results.tuning and _of_names(results.tuning, names),
         elsewhere=_elsewhere(results, others),
     )
+
+
+def _of_names(tuning: Tuning, names: Collection[str]) -> Tuning:
+    """A search's choices and cells for these cells alone: at a tuned rate they have the same names."""
+    objectives = {name.partition("-")[0] for name in names}
+    chosen = {
+        name: choice if choice.cells is None else replace(choice, cells=[c for c in choice.cells if c.name in names])
+        for name, choice in tuning.chosen.items()
+        if name in objectives
+    }
+    return replace(tuning, chosen=chosen)
 
 
 def _of_cells(suite: SuiteRecord, cells: Collection[Cell]) -> SuiteRecord:

@@ -453,6 +453,8 @@ def _row_record(row: Row, report: Report) -> dict[str, Any]:
         "failed": row.failed,
         "unfinished": row.unfinished,
         "missing": row.missing,
+        "stale": row.stale,
+        "kept": row.kept,
         **{column: value for metric in metrics for column, value in _interval(metric, row.scores.get(metric)).items()},
         "interval_over": row.interval_over if row.seeds else None,
         **{f"pass@1_seed{seed}": score for seed, score in row.by_seed.items()},

@@ -225,5 +225,4 @@ def test_readmes_examples_give_a_leaderboard_without_dashes(command: str, tmp_pa
     for run in runs:
         write_cell(run, tmp_path / run.name, scored(run))
     table = leaderboard(compare(narrowed(gather([tmp_path]), [run.name for run in runs])))
-    without = [row for row in table.rows if grid.NOTHING in row]
-    assert [row[1] for row in without] in ([], ["policy_gradient"]), without  # which was asked for at lag 0 alone
+    assert table.rows and not [row for row in table.rows if grid.NOTHING in row]

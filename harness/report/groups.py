@@ -99,6 +99,11 @@ class Table:
     def at_lag_0(self, objective: str, mismatch: str) -> Group:
         return self.get(objective, mismatch, next((lag for lag in self.constant if constant_lag(lag) == 0), "sync"))
 
+    def competes(self, objective: str, mismatch: str) -> bool:
+        """Whether an objective has a standing: a baseline that was run at lag 0 alone is but the unit of gains."""
+        lags = {lag for name, found, lag in self.groups if (name, found) == (objective, mismatch)}
+        return objective != self.baseline or lags == set(self.schedules) or any(constant_lag(lag) != 0 for lag in lags)
+
     @cached_property
     def reference(self) -> Group:
         """The baseline at lag 0: its gain over the base model is the unit of retained gain."""

@@ -47,11 +47,11 @@ def run_suite(suite: Suite, folder: Path, how: Execution) -> Outcome:
     asked, tasks = cells(suite), check(suite)
     added = references(suite, asked)
     runs = [*asked, *added]
-    for remark in (*(resolve(lag).remark for lag in suite.lags), *notes(suite, tasks, added)):
-        say(console, remark)
     for tried in list(searched(suite).values())[:1]:  # but for their rates all are the same: told before hours of work
         check(tried)
     with carried_out(how), claimed(suite, runs, folder, how, console) as record:
+        for remark in (*(resolve(lag).remark for lag in suite.lags), *notes(suite, tasks, added)):
+            say(console, remark)
         unfinished = run_missing(runs, folder, how, console)
         prove_on(runs, folder, how, console)
         if search := suite.search:
@@ -62,19 +62,20 @@ def run_suite(suite: Suite, folder: Path, how: Execution) -> Outcome:
 def run_search(
     suite: Suite, search: Search, objectives: tuple[str, ...], folder: Path, how: Execution, console: Console
 ) -> int:
-    """Try every rate, choose one for each of the folder's `objectives`, and run the suite's cells at those chosen.
+    """Try every rate, choose one for each objective that was ever searched, and run the suite's cells at those chosen.
 
-    Returns how many cells have no result. The choice is in `search/chosen.json`. Where the suite's own rate was
+    `objectives` are the folder's. Returns how many cells have no result. The choice is in `search/chosen.json`. Where the suite's own rate was
     chosen, its cells are there already.
     """
     say(console, f"searching learning rates {', '.join(map(rate_text, search.learning_rates))} on {search.problems} "
                  f"problems of the training set, seeds {', '.join(map(str, search.seeds))}")  # fmt: skip
-    unfinished = 0
+    unfinished, known = 0, set[str]()
     for rate, tried in searched(suite).items():
         part, runs = folder / rate_folder(store.SEARCH, rate), cells(tried)
-        with claimed(tried, runs, part, how, console):
+        with claimed(tried, runs, part, how, console) as record:
             unfinished += run_missing(runs, part, how, console)
-    chosen = choose(suite, search, objectives, folder)
+            known.update(record.objectives)
+    chosen = choose(suite, search, [name for name in objectives if name in known], folder)
     store.write_json(folder / store.SEARCH / store.CHOSEN, chosen)
     for line in outcome(chosen):
         say(console, line)

@@ -24,6 +24,7 @@ from lagbench.harness.sweep.claim import Claim, claim
 from lagbench.harness.sweep.expand import cells
 
 COMMAND = ("run", "quick", "objectives=truncated_is", "baseline=truncated_is", "lags=0,2", "updates=2", *SMALL)
+pytestmark = pytest.mark.timeout(480)  # two or three commands
 CELLS = ("truncated_is-constant-0-seed0", "truncated_is-constant-2-seed0")
 Step = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -31,7 +32,7 @@ Step = Callable[..., subprocess.CompletedProcess[str]]
 def command_line(folder: Path) -> Step:
     """Of an environment in which the plug-in is installed, as the copy that lies in the folder."""
     path = os.pathsep.join(filter(None, (str(folder / "site"), os.environ.get("PYTHONPATH"))))
-    options: dict[str, Any] = {"cwd": folder, "env": os.environ | {"PYTHONPATH": path}, "timeout": 200}
+    options: dict[str, Any] = {"cwd": folder, "env": os.environ | {"PYTHONPATH": path}, "timeout": 400}
     return lambda *words: subprocess.run([LAGBENCH, *words], capture_output=True, text=True, **options)
 
 

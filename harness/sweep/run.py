@@ -64,8 +64,8 @@ def run_search(
 ) -> int:
     """Try every rate, choose one for each objective that was ever searched, and run the suite's cells at those chosen.
 
-    `objectives` are the folder's. Returns how many cells have no result. The choice is in `search/chosen.json`. Where the suite's own rate was
-    chosen, its cells are there already.
+    `objectives` are the folder's. Returns how many cells have no result. The choice is in `search/chosen.json`. Where
+    the suite's own rate was chosen, its cells are there already.
     """
     say(console, f"searching learning rates {', '.join(map(rate_text, search.learning_rates))} on {search.problems} "
                  f"problems of the training set, seeds {', '.join(map(str, search.seeds))}")  # fmt: skip

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from . import tables
 from .document import Report, Row
 from .grid import LONGEST_NAME, NOTHING, Grid, in_one_line
-from .text import number_list, one_line
+from .text import number_list, one_line, what_lacks
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -58,7 +58,7 @@ def to_latex(report: Report) -> str:
 
     The gates stand above them as comments, and in every caption.
     """
-    digest = report.suite_digest[:16]
+    digest = (report.suite_id or report.suite_digest)[:16]
     gates = [tables.gate_line(gate) for gate in report.gates] or [tables.NO_GATES]
     comments = [
         *gates,
@@ -185,7 +185,7 @@ def _is_better(report: Report, row: Row | None) -> bool:
 
 def _incomplete(report: Report) -> list[str]:
     """What a dash is, and which rows lack cells and why, in their order."""
-    lacking = [row for row in report.rows if not row.scores or row.failed or row.unfinished or row.missing]
+    lacking = [row for row in report.rows if not row.scores or what_lacks(row)]
     told = [
         f"{tables.where(row)}: {tables.what_happened(row)}"
         + (f" ({one_line('; '.join(row.reasons), 80)})" if row.reasons else "")

@@ -9,6 +9,7 @@ from ..types import Conventions
 from . import document as doc
 from .contenders import reference_gain
 from .groups import Table, constant_lag
+from .origin import origin
 
 GAIN_ASKS = "Gain under lag: how much is gained under lag, by the yardstick of what the baseline gains without?"
 RETENTION_ASKS = "Own retention: how much of its own gain does an objective keep?"
@@ -16,6 +17,7 @@ RETENTION_ASKS = "Own retention: how much of its own gain does an objective keep
 
 def remarks(table: Table, rows: Sequence[doc.Row], family: doc.Family, power: doc.Power | None) -> Iterator[str]:
     """One sentence or two each, the general before the particular."""
+    yield from origin(table.results)
     yield from _scores(table, rows)
     yield family.text
     if family.claims:

@@ -266,8 +266,8 @@ class Suite(Settings):
     """By objective, where they differ from its defaults."""
     baseline: Annotated[str, AfterValidator(_first_objective)] = Field("", validate_default=True)
     """The objective that all others are compared with; with it at lag 0, gains are measured. By default the first of
-    objectives. It need not be among them: its cells may come with another command, and until then its comparisons are
-    shown as missing. A results folder keeps the baseline of its first command."""
+    objectives. It need not be among them: its cells at lag 0 are run besides, and comparisons at other lags are missing
+    until a command asks for its cells there. A results folder keeps the baseline of its first command."""
     executor: Literal["local", "ray"] = "local"
     """Where cells run: on this machine, or spread over a Ray cluster whose nodes share the results folder."""
     address: str | None = None

@@ -12,11 +12,13 @@ import inspect
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from .source import function_digest
 from .types import Batch, Conventions, InputError, Task
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -46,6 +48,11 @@ class Entry:
     @property
     def module(self) -> str:
         return self.function.__module__
+
+    @cached_property
+    def code(self) -> str:
+        """Digest of its source, and of what that uses of its own package."""
+        return function_digest(self.function, self.distribution)
 
     @property
     def options(self) -> dict[str, Any]:

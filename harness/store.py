@@ -1,10 +1,10 @@
 """The files of a results folder, written so that a kill at any moment leaves each of them old, new or absent.
 
 results/runs/quick-1a2b3c4d/            one suite
-    suite.json                          what its cells share, the baseline, and all that was planned so far
+    suite.json                          what its cells share, the baseline, the code that counts, all that was planned
     commands.jsonl                      every command that worked in it, with its resolved suite
     asympo-constant-8-seed0/            one cell
-        run.json                        resolved configuration, its id, digests of model and data
+        run.json                        resolved configuration, its id, digests of code, model and data
         environment.json                command, versions, hardware
         plan.json                       the plan: which version draws what, made before the run
         trace.jsonl                     one line per update: which version did draw it; lag=trace:FILE replays it

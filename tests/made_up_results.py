@@ -14,6 +14,7 @@ from lagbench.harness.config import Run, Suite, digest_of, load_suite
 from lagbench.harness.gate import DETERMINISM, PARITY, Gate
 from lagbench.harness.lag import trace
 from lagbench.harness.statistics.intervals import score_interval
+from lagbench.harness.sweep.cell import Execution
 from lagbench.harness.sweep.claim import claim
 from lagbench.harness.sweep.expand import cells, planned
 
@@ -23,6 +24,7 @@ INPUTS = {
     "data_digest": {"chain": "1" * 64},
     "data_rows": {"chain": {"train": 3488, "test": 512}},
 }
+HOW = Execution("lagbench run quick", workers=1, checkpoint_every_s=15.0)
 NON_FINITE = "NonFinite: update 3"
 SAMPLES = 8
 
@@ -31,7 +33,7 @@ def made_up(folder: Path, score: Score, overrides: Sequence[str] = (), manifest:
     """The results of suite `quick` under overrides, as if `score` had been measured; 20 problems x 8 samples."""
     suite = load_suite("quick", ["updates=12", "prompts_per_update=4", *overrides])
     runs = cells(suite)
-    claim(suite, runs, INPUTS, folder)
+    claim(suite, runs, INPUTS, folder, HOW)
     gates = [dataclasses.asdict(Gate(name, True, "made up")) for name in (PARITY, DETERMINISM)]
     store.write_json(folder / store.GATES, {"cells": {}, "gates": gates})
     for run in runs:

@@ -9,10 +9,13 @@ from lagbench.harness import store
 from lagbench.harness.config import LATER, Run, identifying, load_suite, packaged_suites, validated
 from lagbench.harness.record import suite_digest
 from lagbench.harness.registry import OBJECTIVES
+from lagbench.harness.sweep.cell import Execution
 from lagbench.harness.sweep.claim import claim
 from lagbench.harness.sweep.expand import cells, check, task_of
 from lagbench.harness.sweep.provenance import inputs as inputs_of
 from lagbench.harness.sweep.search import searched
+
+HOW = Execution("lagbench run quick", workers=1, checkpoint_every_s=15.0)
 
 
 def test_packaged_suites_are_valid() -> None:
@@ -80,13 +83,13 @@ def test_thresholds_of_the_verdict_change_no_cell(tmp_path: Path) -> None:
     assert [run.id for run in cells(suites[0])] == [run.id for run in cells(suites[1])]
     assert suite_digest(suites[0].settings(), inputs) == suite_digest(suites[1].settings(), inputs)
     for suite in suites:
-        claim(suite, cells(suite), inputs, tmp_path)
+        claim(suite, cells(suite), inputs, tmp_path, HOW)
     held = store.read_json(tmp_path / "spo-constant-8-seed0" / store.RUN)
     assert held["collapse"]["window"] == 20
     assert store.read_json(tmp_path / store.SUITE)["collapse"]["window"] == 20
     other = load_suite("quick", ["aggregate=token_mean"])
     with pytest.raises(InputError, match=r"other settings \(aggregate\)"):
-        claim(other, cells(other), inputs, tmp_path)
+        claim(other, cells(other), inputs, tmp_path, HOW)
 
 
 def test_ids_outlast_new_settings() -> None:

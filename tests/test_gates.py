@@ -20,7 +20,7 @@ from lagbench.harness.report.results import read_results
 from lagbench.harness.sweep import proofs
 from lagbench.harness.sweep.expand import cells
 
-SUITE = ("quick", "objectives=asympo,grpo", "lags=0,in_flight:2", "updates=4", *SMALL)
+SUITE = ("quick", "objectives=asympo,grpo", "baseline=grpo", "lags=0,in_flight:2", "updates=4", *SMALL)
 RUNS = cells(load_suite(SUITE[0], SUITE[1:]))
 
 
@@ -108,7 +108,9 @@ def test_proofs_of_unchanged_cells_are_not_run_again(copied: Path) -> None:
     before = (copied / store.GATES).read_bytes()
     proofs.prove(RUNS, copied, said.append)
     assert said == [] and (copied / store.GATES).read_bytes() == before
-    for damaged in ("[]", "{", '{"cells": {}, "gates": []}'):
+    held = json.loads(before)
+    other_harness = json.dumps(held | {"code": held["code"] | {"harness": "f" * 16}})
+    for damaged in ("{", '{"cells": {}, "gates": []}', other_harness):
         (copied / store.GATES).write_text(damaged)
         proofs.prove(RUNS, copied, said.append)
         assert said.pop() == "proving lag-0 parity and determinism" and said == []
@@ -173,6 +175,10 @@ def test_determinism_fails_if_a_cell_measured_something_else(copied: Path) -> No
     change_line(folder / store.METRICS, 1, loss=float(np.nextafter(loss, 1)))
     found = proofs.determinism(run, folder)
     assert found.passed is False and found.detail.startswith("update 1: loss is ")
+    assert "LagBench's own code" not in found.detail
+    held = store.read_json(folder / store.RUN)
+    store.write_json(folder / store.RUN, held | {"code": held["code"] | {"harness": "f" * 16}})
+    assert "; LagBench's own code has changed since: delete the cells" in proofs.determinism(run, folder).detail
 
 
 def test_a_proof_that_breaks_down_is_a_failed_gate(copied: Path) -> None:

@@ -17,7 +17,7 @@ from lagbench.harness.sweep.integrity import damage
 from lagbench.harness.verify import Verifier
 
 CHAIN = load_task("chain", {})
-SUITE = ("run", "quick", "objectives=grpo", "lags=0,2", "updates=3", *SMALL)
+SUITE = ("run", "quick", "objectives=grpo", "baseline=grpo", "lags=0,2", "updates=3", *SMALL)
 
 
 @pytest.fixture(scope="module")

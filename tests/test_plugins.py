@@ -25,7 +25,8 @@ def install(package: Path, target: Path) -> dict[str, str]:
     shutil.copytree(package, copy)
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target"]
     subprocess.run([*pip, str(target / "site"), str(copy)], check=True, capture_output=True)
-    return os.environ | {"PYTHONPATH": str(target / "site")}
+    before = os.environ.get("PYTHONPATH", "")
+    return os.environ | {"PYTHONPATH": f"{target / 'site'}{os.pathsep}{before}".rstrip(os.pathsep)}
 
 
 def test_a_new_package_is_installed_listed_checked_and_trained(tmp_path: Path, lagbench) -> None:

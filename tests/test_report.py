@@ -16,11 +16,14 @@ from lagbench.harness import store
 from lagbench.harness.checksums import seal, write_manifest
 from lagbench.harness.config import CollapseRules, Run
 from lagbench.harness.report.comparison import compare
+from lagbench.harness.report.copies import same_formula
 from lagbench.harness.report.document import Report, Row, Standing
 from lagbench.harness.report.gather import gather
 from lagbench.harness.report.groups import constant_lag
+from lagbench.harness.report.latex import to_latex
 from lagbench.harness.report.manifest import command
 from lagbench.harness.report.results import Axes, Cell
+from lagbench.harness.report.tables import leaderboard
 from lagbench.harness.statistics.intervals import clustered_share
 from lagbench.harness.statistics.power import detectable
 
@@ -131,6 +134,17 @@ def test_one_formula_at_lag_0_is_not_tested(tmp_path: Path) -> None:
     other = tmp_path / "other"
     made_up(other, constant, [*overrides, "baseline=asympo"])
     assert compare(gather([other])).family.same_formula == 0  # ASymPO weighs its gradient
+
+
+def test_one_formula_needs_fresh_and_undisturbed_responses(finished: Path) -> None:
+    suite = gather([finished]).suite
+    assert same_formula(suite, "grpo", "none", "constant:0")
+    assert not same_formula(suite, "asympo", "none", "constant:0")
+    assert not same_formula(suite, "grpo", "none", "constant:8")
+    assert not same_formula(suite, "grpo", "bf16", "constant:0")
+    assert not same_formula(suite, "not_installed_here", "none", "constant:0")
+    by_vllm = suite.model_copy(update={"settings": suite.settings | {"sampler": "vllm"}})
+    assert not same_formula(by_vllm, "grpo", "none", "constant:0")  # its log-probabilities are not the learner's
 
 
 def test_conventions_of_papers_decide_what_is_one_formula(tmp_path: Path) -> None:
@@ -326,6 +340,25 @@ def test_no_claim_with_one_or_two_seeds(tmp_path: Path, seeds: str, claims: bool
     if seeds == "0":
         assert row(report, "asympo", 8).interval_over == "problems"
         assert row(report, "asympo", 8).scores["pass@1"].low < 0.6 < row(report, "asympo", 8).scores["pass@1"].high
+
+
+@pytest.mark.parametrize(("seeds", "asympo"), [("0", "1.17"), ("0,1", "1.17, 1.16")])
+def test_a_leaderboard_of_few_seeds_shows_their_values(tmp_path: Path, seeds: str, asympo: str) -> None:
+    """Gains of .4 and .3 at lags 0 and 8 in units of .3, then .41 and .31 in units of .31: no ranks, and no dashes."""
+
+    def score(run: Run) -> float:
+        own = {"asympo": 0.6, "policy_gradient": 0.5}.get(run.objective, BASE)
+        return own if run.objective is None else own - 0.1 * (run.lag == "constant:8") + 0.01 * run.seed
+
+    made_up(tmp_path / "out", score, [*TWO, f"seeds={seeds}"])
+    found = compare(gather([tmp_path / "out"]))
+    board = leaderboard(found)
+    assert [column.name for column in board.columns] == [
+        "objective", "gain under lag", "own retention", "gain at lag 0", "collapsed", "reads"
+    ]  # fmt: skip
+    assert board.rows[0][:2] == ("asympo", asympo) and "\u2013" not in "".join(map("".join, board.rows))
+    assert any(note.startswith("Ratios and differences of one or two seeds") for note in found.notes)
+    assert ("Of two seeds both values." in to_latex(found)) == (seeds == "0,1")
 
 
 def test_the_verdict_over_the_updates_is_made_when_reporting(folder: Path) -> None:

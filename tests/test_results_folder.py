@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from lagbench import InputError
 from lagbench.harness import store
@@ -32,13 +33,14 @@ INPUTS = {
     "data_digest": {"chain": "d" * 64},
     "data_rows": {"chain": {"train": 3488, "test": 512}},
 }
+HOW = Execution("lagbench run quick", workers=1, checkpoint_every_s=15.0)
 SMALL = ("objectives=grpo,spo", "lags=0,4", "seeds=0")
 
 
 def claimed(folder: Path, *overrides: str, inputs: Any = INPUTS) -> SuiteRecord:
     """The folder after `lagbench run quick` with these overrides has claimed it."""
     suite = load_suite("quick", [*SMALL, *overrides])
-    return claim(suite, cells(suite), inputs, folder)
+    return claim(suite, cells(suite), inputs, folder, HOW).record
 
 
 def test_a_folder_says_what_it_is(tmp_path: Path) -> None:
@@ -47,7 +49,7 @@ def test_a_folder_says_what_it_is(tmp_path: Path) -> None:
     held = json.loads((tmp_path / "suite.json").read_text())
     assert list(held) == [
         *("format", "name", "digest", "settings", "inputs", "collapse", "baseline", "objectives", "lags", "mismatch"),
-        *("seeds", "hyperparameters", "cells", "search"),
+        *("seeds", "hyperparameters", "cells", "search", "adjusted", "code", "kept", "declared"),
     ]
     assert held["format"] == "lagbench-suite@1" and held["name"] == "quick" and held["inputs"] == INPUTS
     assert held["settings"]["learning_rate"] == 1e-4 and held["settings"]["adam_betas"] == [0.9, 0.95]
@@ -107,7 +109,7 @@ def test_a_suite_that_names_no_baseline_takes_over_the_folders(tmp_path: Path) -
     folder = tmp_path / "out"
     for override, baseline in (("objectives=spo", "spo"), ("objectives=grpo", "spo"), ("baseline=spo", "spo")):
         suite = load_suite(str(mine), [override])
-        assert claim(suite, cells(suite), INPUTS, folder).baseline == baseline
+        assert claim(suite, cells(suite), INPUTS, folder, HOW).record.baseline == baseline
 
 
 def older(folder: Path) -> None:
@@ -310,19 +312,22 @@ def test_a_folder_without_a_manifest_is_told_from_a_changed_one(folder: Path) ->
 
 
 def test_checksums_are_written_however_a_command_ends(folder: Path) -> None:
-    suite, how = load_suite("quick", SMALL), Execution("lagbench run quick", workers=1, checkpoint_every_s=15.0)
-    out = folder.parent / "another"
+    suite, console = load_suite("quick", SMALL), Console(stderr=True)
+    out, runs = folder.parent / "another", cells(suite)
     for error in (KeyboardInterrupt, InputError):
-        with pytest.raises(error), run.claimed(suite, out, how):
+        with pytest.raises(error), run.claimed(suite, runs, out, HOW, console):
             assert manifest_digest(out) is None
-            with pytest.raises(InputError, match="another lagbench is running in"), run.claimed(suite, out, how):
+            with (
+                pytest.raises(InputError, match="another lagbench is running in"),
+                run.claimed(suite, runs, out, HOW, console),
+            ):
                 pass
             raise error
         assert manifest_digest(out) and verify_manifest(out) == []
     assert len(store.read_lines(out / store.COMMANDS)) == 2
     (out / store.SUITE).write_text("")
     before = state(out)
-    with pytest.raises(InputError, match=r"suite\.json is damaged"), run.claimed(suite, out, how):
+    with pytest.raises(InputError, match=r"suite\.json is damaged"), run.claimed(suite, runs, out, HOW, console):
         pass
     assert state(out) == before
 

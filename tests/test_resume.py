@@ -111,7 +111,7 @@ def test_killed_suite_goes_on_bit_for_bit(tmp_path: Path, lagbench, whole: Path,
     process.wait()
     finished = lagbench(*LONGER, "--results", "cut")
     assert finished.returncode == 0, finished.stderr
-    assert weights(tmp_path / "cut") == weights(whole) and len(weights(tmp_path / "cut")) == 3
+    assert weights(tmp_path / "cut") == weights(whole) and len(weights(tmp_path / "cut")) == 4
     assert table(tmp_path / "cut") == table(whole)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
+from made_up_results import INPUTS
 
 from lagbench import InputError
 from lagbench.harness import store
@@ -19,8 +20,11 @@ from lagbench.harness.record import read_record
 from lagbench.harness.registry import load_task
 from lagbench.harness.rollout.text import Codec
 from lagbench.harness.sweep.cell import Execution
+from lagbench.harness.sweep.claim import claim
+from lagbench.harness.sweep.expand import cells, check
+from lagbench.harness.sweep.provenance import inputs
 from lagbench.harness.sweep.run import run_suite
-from lagbench.harness.sweep.search import best_rate, choose, outcome, tuned
+from lagbench.harness.sweep.search import best_rate, choose, outcome, score, tuned
 
 CHAIN = load_task("chain", {})
 HOW = Execution("lagbench run tiny_search", workers=2, checkpoint_every_s=15.0)
@@ -40,7 +44,7 @@ def suite() -> Suite:
 @pytest.fixture(scope="module")
 def finished(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("search") / "out"
-    assert run_suite(suite, folder, HOW) == 0
+    assert run_suite(suite, folder, HOW).unfinished == 0
     return folder
 
 
@@ -116,7 +120,7 @@ def test_nothing_is_run_twice(finished: Path, suite: Suite, capsys: pytest.Captu
         return kept | {path: path.read_bytes() for path in finished.rglob(store.CHOSEN)}
 
     before = state()
-    assert run_suite(suite, finished, HOW) == 0
+    assert run_suite(suite, finished, HOW).unfinished == 0
     assert state() == before
     said = capsys.readouterr().err
     assert said.count("3 finished, 0 to run") >= 3 and "proving" not in said
@@ -167,29 +171,38 @@ def test_a_search_with_missing_runs_chooses_for_the_others(finished: Path, suite
 def test_what_a_folder_does_not_take(
     finished: Path, tmp_path: Path, change: list[str], message: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lagbench.harness.sweep.claim import claim
-    from lagbench.harness.sweep.expand import cells, check
-    from lagbench.harness.sweep.provenance import inputs
-
     folder = Path(shutil.copytree(finished, tmp_path / "out"))
     suite = load_suite("tiny_search", [*SMALL, *change])
     if message is None:
-        claim(suite, cells(suite), inputs(suite.model, check(suite)), folder)
+        claim(suite, cells(suite), inputs(suite.model, check(suite)), folder, HOW)
         return
     with pytest.raises(InputError, match=message):
-        claim(suite, cells(suite), inputs(suite.model, check(suite)), folder)
+        claim(suite, cells(suite), inputs(suite.model, check(suite)), folder, HOW)
     assert verify_manifest(folder, deep=True) == []  # nothing was touched
 
 
 def write_scores(folder: Path, objective: str, rate: str, scores: list[float | None]) -> None:
     """Results of a search at lags 0 and 4 with seeds 8 and 9; None stands for a run that ended non-finite."""
     places = [(lag, seed) for lag in ("constant:0", "constant:4") for seed in (8, 9)]
-    for (lag, seed), score in zip(places, scores, strict=True):
+    for (lag, seed), mean in zip(places, scores, strict=True):
         cell = folder / "search" / f"lr-{rate}" / cell_name(objective, lag, "none", seed)
-        if score is None:
+        if mean is None:
             store.write_json(cell / store.FAILED, {"reason": "NonFinite: loss", "non_finite_update": 3})
         else:
-            store.write_json(cell / store.RESULT, {"scores": {"pass@1": {"mean": score}}})
+            store.write_json(cell / store.RESULT, {"scores": {"pass@1": {"mean": mean}}})
+
+
+def test_a_search_cell_of_other_code_has_no_score(tmp_path: Path) -> None:
+    write_scores(tmp_path, "spo", "0.0001", [0.5] * 4)
+    part = tmp_path / "search" / "lr-0.0001"
+    suite = load_suite("quick", ["objectives=spo", "lags=0,4", "seeds=8,9"])
+    record = claim(suite, cells(suite), INPUTS, part, HOW).record
+    cell = part / cell_name("spo", "constant:4", "none", 9)
+    assert score(cell, record) == 0.5
+    held = store.read_json(cell / store.RUN)
+    store.write_json(cell / store.RUN, held | {"code": held["code"] | {"objective spo": "f" * 16}})
+    assert score(cell, record) is None
+    assert score(cell, record.model_copy(update={"kept": (cell.name,)})) == 0.5
 
 
 def test_the_highest_mean_wins(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from lagbench.harness.lag.trace import read_trace
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A suite of two objectives at two lags with two seeds, run once."""
     folder = tmp_path_factory.mktemp("suite")
-    command = [LAGBENCH, "run", "quick", "objectives=asympo,grpo", "lags=0,3"]
+    command = [LAGBENCH, "run", "quick", "objectives=asympo,grpo", "baseline=asympo", "lags=0,3"]
     ran = subprocess.run(
         [*command, "seeds=0,1", "updates=6", *SMALL, "--results", "out"], cwd=folder, capture_output=True, text=True
     )
@@ -115,7 +115,9 @@ def test_finished_cells_are_skipped(finished) -> None:
 
 def test_other_settings_in_the_same_folder_are_refused(finished, lagbench_here) -> None:
     out, _ = finished
-    ran = lagbench_here("run", "quick", "objectives=asympo", "lags=0", "updates=7", *SMALL, "--results", str(out))
+    ran = lagbench_here(
+        "run", "quick", "objectives=asympo", "baseline=asympo", "lags=0", "updates=7", *SMALL, "--results", str(out)
+    )
     assert ran.returncode == 2
     assert "holds a cell with other settings (updates)" in ran.stderr
 

@@ -31,6 +31,12 @@ def run(
     checkpoint_every: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Time between two checkpoints of a cell.")
     ] = 15.0,
+    keep_stale: Annotated[
+        bool,
+        typer.Option(
+            "--keep-stale", help="Keep cells whose objective, task or schedule was edited since, and mark them."
+        ),
+    ] = False,
     tracker: Annotated[
         str | None, typer.Option(help="Log cells to tensorboard, wandb or trackio, below FOLDER/tracking.")
     ] = None,
@@ -39,11 +45,12 @@ def run(
 
     Finished cells are skipped, interrupted ones go on from their last
     checkpoint, failed ones are tried again: give the same command once more.
+    Cells whose code has changed since are made again.
 
     lagbench run quick
     lagbench run quick objectives=asympo,spo lags=0,16 updates=50
     lagbench run tiny hyperparameters.spo.neg_scale=0.1
-    lagbench run gsm8k model=FOLDER data=FOLDER objectives=asympo lags=2 updates=3
+    lagbench run gsm8k model=FOLDER data=FOLDER objectives=asympo lags=0,2 updates=3
 
     Every key: lagbench list settings
     """
@@ -57,6 +64,7 @@ def run(
         require_extra("ray", "executor=ray", "ray")
     from ..report.comparison import compare
     from ..report.gather import gather
+    from ..report.narrow import narrowed
     from ..store import REPORT
     from ..sweep.cell import Execution
     from ..sweep.executor import default_workers
@@ -70,16 +78,17 @@ def run(
         tracker=tracker,
         executor=chosen.executor,
         address=chosen.address,
+        keep_stale=keep_stale,
     )
     try:
-        unfinished = run_suite(chosen, folder, how)
+        asked = run_suite(chosen, folder, how)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoints", file=sys.stderr)
         raise typer.Exit(130) from None
-    found = gather([folder])
+    found = narrowed(gather([folder]), asked.cells)
     made = compare(found)
     print_report(made, found, folder / REPORT)
-    raise typer.Exit(1 if unfinished or not made.valid else 0)
+    raise typer.Exit(1 if asked.unfinished or not made.valid else 0)
 
 
 def probe(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from ..types import InputError
 from .aliases import ALIASES
 from .plan import END, NO_SWITCHES, LagPlan
 
+Made = TypeVar("Made")
 SEPARATORS = {"uniform": "-", "periodic": "+"}  # beside the comma, where a range or an offset reads better
 
 
@@ -127,13 +128,24 @@ def _takes_too(entry: Entry, held: str, value: str) -> bool:
 
 def make_plan(given: str, scene: Scene) -> LagPlan:
     """The plan of a schedule for a run; an InputError where it makes no sense."""
+    return _carried_out(
+        given, scene, lambda text, lag, switches: LagPlan(text, _sources(lag), _switches(lag, switches))
+    )
+
+
+def share_cut(given: str, scene: Scene) -> float:
+    """Share of the groups of a run that a schedule wants older than the run is at their update; 0 without updates."""
+    age = np.arange(scene.updates)[:, None]  # [U, 1]
+    return _carried_out(given, scene, lambda text, lag, switches: float((lag > age).mean()) if lag.size else 0.0)
+
+
+def _carried_out(given: str, scene: Scene, make: Callable[[str, np.ndarray, np.ndarray], Made]) -> Made:
+    """What is made of the canonical text, the lags [U, P] and the switches [N, 4] of a schedule."""
     found = resolve(given)
     reads = {name: getattr(scene, name) for name in found.entry.reads}
     try:
-        lag, switches = _parts(
-            found.entry, found.entry.function(**reads, **found.options), (scene.updates, scene.groups)
-        )
-        return LagPlan(found.text, _sources(lag), _switches(lag, switches))
+        made = found.entry.function(**reads, **found.options)
+        return make(found.text, *_parts(found.entry, made, (scene.updates, scene.groups)))
     except (ValueError, OverflowError) as error:
         raise InputError(f"lag schedule {given!r}: {error}") from None
     except Exception as error:  # whatever somebody's own schedule raises

@@ -181,3 +181,12 @@ def make_advantage(name: str) -> Estimator:
         )
     estimator, parameter = NUMBERED[known]
     return partial(estimator, **{parameter: number})
+
+
+def compares_nothing(name: str, responses: int) -> bool:
+    """Whether an estimator gives a response the same advantage whatever its reward, in groups of so many."""
+    if responses > 1:
+        return False
+    rewards, alone, lengths = torch.tensor([1.0, 0.0]), torch.tensor([0, 1]), torch.tensor([1, 1])  # [2] each
+    right, wrong = make_advantage(name)(rewards, alone, lengths).tolist()
+    return right == wrong

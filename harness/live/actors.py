@@ -36,7 +36,7 @@ from ..prompts import prompt_form
 from ..registry import OBJECTIVES
 from ..rollout.text import Codec
 from ..rollout.vllm_engine import engine_packages
-from ..sweep.cell import assemble_exam, assemble_trainer, examine, save_model, summary
+from ..sweep.cell import assemble_exam, assemble_trainer, examine, require_same_code, save_model, summary
 from ..sweep.expand import exam_tasks, task_of
 from ..sweep.provenance import environment
 from ..types import Verdict
@@ -161,6 +161,7 @@ class Learner(Actor):
 
     def begin(self, run: Run, folder: Path, command: str, checkpoint_every_s: float) -> tuple[Begun, Weights]:
         """Where the last checkpoint in the cell's folder left the run, and the weights of that version."""
+        require_same_code(run, folder)
         held = self.anew()
         self.trainer, self.folder, self.checkpoint_every_s = assembled(run, held), folder, checkpoint_every_s
         exams = [assemble_exam(self.trainer, name, its, held) for name, its in exam_tasks(run, task_of(run)).items()]

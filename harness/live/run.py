@@ -15,12 +15,15 @@ from ..checksums import seal
 from ..config import LATER, Run, Suite, digest_of
 from ..data import overlaps
 from ..sweep.cell import Execution, write_failure
-from ..sweep.claim import NO_MATTER
+from ..sweep.claim import require_same
+from ..sweep.code import code_of
 from ..sweep.expand import cells, check
+from ..sweep.integrity import start_over
 from ..sweep.progress import Display
 from ..sweep.provenance import inputs as inputs_of
 from ..sweep.ray_executor import connect, disconnect
 from ..sweep.run import locked, missing, say
+from ..sweep.stale import begun, changes, counted, undecided, with_its_harness
 from ..types import InputError, NonFinite
 from .actors import LIVE
 from .crew import Crew
@@ -53,26 +56,32 @@ def run_live(suite: Suite, rules: Rules, folder: Path, how: Execution) -> list[P
         say(console, f"Note: {overlap}.")
     runs, folder = live_cells(suite), folder.resolve()
     with locked(folder):
-        claim(runs, rules, inputs_of(suite.model, tasks), folder)
+        for remark in claim(runs, rules, inputs_of(suite.model, tasks), folder):
+            say(console, remark)
         store.append_line(folder / store.COMMANDS, {"command": how.command, **suite.model_dump(mode="json")})
         run_missing(runs, rules, folder, how, console)
     return [folder / run.name for run in runs]
 
 
-def claim(runs: list[Run], rules: Rules, inputs: dict[str, Any], folder: Path) -> None:
-    """Write every cell's configuration. Nothing is written where one is there that differs: an InputError."""
-    wanted = {folder / run.name: (run.model_dump(mode="json") | inputs, asdict(rules)) for run in runs}
-    for cell, (configuration, live) in wanted.items():
-        for path, value in ((cell / store.RUN, configuration), (cell / store.LIVE_RULES, live)):
-            held = store.read_json(path) or value
-            changed = [key for key in value if held.get(key, LATER.get(key)) != value[key] and key not in NO_MATTER]
-            if changed:
-                raise InputError(
-                    f"{cell} holds a cell with other settings ({', '.join(changed)}); use another --results folder"
-                )
-    for cell, (configuration, live) in wanted.items():
-        store.write_json(cell / store.RUN, configuration)
-        store.write_json(cell / store.LIVE_RULES, live)
+def claim(runs: list[Run], rules: Rules, inputs: dict[str, Any], folder: Path) -> list[str]:
+    """Write every cell's configuration. Nothing is written where one is there that differs: an InputError.
+
+    Cells that other code has made start over; returns a line for every reason.
+    """
+    wanted = {run.name: run.model_dump(mode="json") | {"code": code_of(run)} | inputs for run in runs}
+    held = {name: store.read_json(folder / name / store.RUN) for name in wanted}
+    changed = {name: changes(folder / name, held[name], cell) for name, cell in wanted.items()}
+    for name, cell in wanted.items():
+        before = None if held[name] is None else LATER | held[name]
+        require_same(folder / name, before, cell, undecided(changed[name], keep=False))
+        require_same(folder / name, store.read_json(folder / name / store.LIVE_RULES), asdict(rules), ())
+    stale = {name: found for name, found in changed.items() if found and begun(folder / name)}
+    for name in stale:
+        start_over(folder / name)
+    for name, cell in wanted.items():
+        store.write_json(folder / name / store.RUN, with_its_harness(folder / name, held[name], cell))
+        store.write_json(folder / name / store.LIVE_RULES, asdict(rules))
+    return [f"{many} made again: {why}" for many, why in counted(stale)]
 
 
 def run_missing(runs: list[Run], rules: Rules, folder: Path, how: Execution, console: Console) -> None:

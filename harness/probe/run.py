@@ -14,7 +14,9 @@ from rich.console import Console
 
 from .. import store
 from ..config import Run, Suite, digest_of, identifying
+from ..record import HARNESS
 from ..rollout.vllm_engine import engine_packages
+from ..sweep.code import code_of
 from ..sweep.executor import warm_context
 from ..sweep.expand import cells, check
 from ..sweep.progress import progress_bar
@@ -38,7 +40,8 @@ def run_probe(suite: Suite, history: str, probe: Probe, folder: Path | None, wor
     runs = [run for run in cells(suite) if run.objective]
     settings = identifying(suite.model_dump(mode="json"))
     shared = {key: value for key, value in settings.items() if key != "seeds"}
-    settings = inputs | {"history": history, "probe": dataclasses.asdict(probe), "suite": shared}
+    code = {what: digest for run in runs for what, digest in code_of(run).items() if what != HARNESS}
+    settings = inputs | {"code": code, "history": history, "probe": dataclasses.asdict(probe), "suite": shared}
     folder = folder or Path("results") / "runs" / f"probe-{suite.name}-{digest_of(settings)[:8]}"
     _claim(folder, json.loads(json.dumps(settings)), environment(command, *engine_packages(suite.sampler)))
     todo = [seed for seed in suite.seeds if not (folder / store.seed_file(seed)).exists()]

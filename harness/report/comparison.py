@@ -6,10 +6,12 @@ non-finite counts, with scores of 0; one that failed for reasons of its machine 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import asdict
 from importlib.metadata import version
 from itertools import product
 
+from ..record import suite_id
 from . import document as doc
 from .curves import curves
 from .family import differences, family_of, tests_against_baseline
@@ -43,6 +45,8 @@ def compare(results: Results) -> doc.Report:
     return doc.Report(
         name=results.name,
         suite_digest=results.suite.digest,
+        suite_id=suite_id(results.suite),
+        code=code_of_cells(results),
         settings=results.suite.settings,
         inputs=results.suite.inputs,
         version=version("lagbench"),
@@ -66,6 +70,15 @@ def compare(results: Results) -> doc.Report:
         samples=tuple(samples(results)),
         notes=tuple(remarks(table, rows, family, power)),
     )
+
+
+def code_of_cells(results: Results) -> dict[str, str]:
+    """By what it is of, the digests of the code behind the cells that count: several where cells of other code do."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for cell in results.cells:
+        for what, digest in (cell.run.get("code") or {}).items() if cell.scores else ():
+            found[what].add(digest)
+    return {what: ", ".join(sorted(digests)) for what, digests in found.items()}
 
 
 def _exam(results: Results) -> str:

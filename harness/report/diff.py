@@ -204,7 +204,7 @@ def diff(first: Report, second: Report) -> Diff:
 
 
 def _in_words(report: Report) -> str:
-    digest = report.suite_digest[:16]
+    digest = (report.suite_id or report.suite_digest)[:16]
     return f"{report.name}, suite {digest}, LagBench {report.version}, gates: {tables.gates_in_a_word(report)}"
 
 
@@ -252,7 +252,8 @@ def _made_with(report: Report) -> dict[str, Any]:
             packages.setdefault(name, set()).add(version)
     processors = {cell.processor for cell in report.cells if cell.processor}
     found = {name: ", ".join(sorted(versions)) for name, versions in packages.items()}
-    return {"LagBench": report.version, "processor": ", ".join(sorted(processors))} | {"package": found}
+    made = {"LagBench": report.version, "processor": ", ".join(sorted(processors))}
+    return made | {"package": found, "code": report.code}
 
 
 def _grid(first: Report, second: Report) -> Iterator[Changed]:

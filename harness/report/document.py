@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 Format = Literal["lagbench-report@2"]
-State = Literal["finished", "failed", "unfinished", "missing"]
+State = Literal["finished", "failed", "unfinished", "stale", "missing"]
 
 
 class Part(BaseModel):
@@ -91,6 +91,10 @@ class Row(Part):
     unfinished: int
     missing: int
     """Planned by the suite, never begun."""
+    stale: int = 0
+    """Made by other code than counts now; not in the scores."""
+    kept: int = 0
+    """Of `seeds`, those that are in the scores although other code has made them."""
     reasons: tuple[str, ...]
     """Why seeds failed or ended non-finite."""
     scores: dict[str, Interval]
@@ -373,6 +377,10 @@ class Report(Part):
     name: str
     suite_digest: str
     """Of everything that its cells share; reports of different digests are not comparable."""
+    suite_id: str = ""
+    """The same where all hyperparameters are at their defaults; else a digest of both."""
+    code: dict[str, str] = {}
+    """By what it is of, the digest of the code that made the cells; several where cells of other code were kept."""
     settings: dict[str, Any]
     inputs: dict[str, Any]
     """Digests of the model and of the data."""

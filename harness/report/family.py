@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import product
 
 import numpy as np
 
@@ -15,7 +14,6 @@ from . import document as doc
 from .copies import same_formula
 from .groups import Group, Table, shared_seeds
 from .numbers import Tested, difference, interval
-from .results import folded
 
 Key = tuple[str, str, str]  # objective, mismatch, lag
 MARK = (
@@ -28,12 +26,8 @@ MARK = (
 
 
 def planned(table: Table) -> list[Key]:
-    """Every row to be compared with the baseline: what is planned counts, not what has finished."""
-    grid, present = table.results.suite, table.groups
-    others = {*grid.objectives, *(objective for objective, *_ in present)} - {table.baseline}
-    lags = {*map(folded, grid.lags), *(lag for *_, lag in present)}
-    mismatches = {*grid.mismatch, *(mismatch for _, mismatch, _ in present)}
-    return list(product(sorted(others), sorted(mismatches), sorted(lags)))
+    """Every row to be compared with the baseline: what is planned, and not what no command has asked for."""
+    return [key for key in table.groups if key[0] != table.baseline]
 
 
 def family_of(table: Table, tests: Mapping[Key, Tested]) -> doc.Family:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..checksums import damaged_cells, manifest_digest, verify_manifest
+from ..record import why as reason
 from ..store import CHECKSUMS
 from ..types import InputError
 from .gates import gates
@@ -57,6 +58,8 @@ def _unfit(results: Results, found: Sequence[Results]) -> str:
     """Why a folder cannot join a leaderboard, in words; empty where it can."""
     if failed := next((gate for gate in gates(results) if gate.passed is False), None):
         return f"a gate has failed: {failed.name}: {failed.detail}"
+    if mixed := next((cell for cell in results.cells if cell.scores and cell.changed), None):
+        return f"its cells are of different code: {mixed.name} was kept although {reason(mixed.changed)}"
     digests = {digest: name for other in found for name, digest in other.checksums.items()}
     if twin := next((digests[digest] for digest in results.checksums.values() if digest in digests), None):
         return f"the same results as {twin}"

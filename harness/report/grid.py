@@ -61,6 +61,11 @@ def without_empty_columns(grid: Grid) -> Grid:
     return grid.only([i for i in range(len(grid.columns)) if any(row[i] for row in grid.rows)])
 
 
+def without_dashes(grid: Grid) -> Grid:
+    """The grid without the columns in which every row has a dash; a note says why there is no number."""
+    return grid.only([i for i in range(len(grid.columns)) if any(row[i] != NOTHING for row in grid.rows)])
+
+
 def in_one_line(text: str) -> str:
     """The text in one line of characters that can be seen; any white space is one space."""
     return " ".join(visible(text).split())

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..config import NO_MISMATCH
+from ..record import folded
 from ..statistics.charged import Runs, filled
 from ..statistics.intervals import Estimate, highest_share
 from ..statistics.lag_numbers import Base, base_of
-from .results import Cell, Results, folded
+from .results import Cell, Results
 
 
 def constant_lag(lag: str) -> int | None:
@@ -113,6 +114,11 @@ class Table:
 
     def at_lag_0(self, objective: str, mismatch: str) -> Group:
         return self.get(objective, mismatch, next((lag for lag in self.constant if constant_lag(lag) == 0), "sync"))
+
+    def competes(self, objective: str, mismatch: str) -> bool:
+        """Whether an objective has a standing: a baseline that was run at lag 0 alone is but the unit of gains."""
+        lags = {lag for name, found, lag in self.groups if (name, found) == (objective, mismatch)}
+        return objective != self.baseline or lags == set(self.schedules) or any(constant_lag(lag) != 0 for lag in lags)
 
     @cached_property
     def highest_rates(self) -> Mapping[tuple[str, str], float]:

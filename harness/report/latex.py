@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from . import tables
 from .document import Report, Row
 from .grid import LONGEST_NAME, NOTHING, Grid, in_one_line
-from .text import number_list, one_line
+from .text import number_list, one_line, what_lacks
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -58,7 +58,7 @@ def to_latex(report: Report) -> str:
 
     The gates stand above them as comments, and in every caption.
     """
-    digest = report.suite_digest[:16]
+    digest = (report.suite_id or report.suite_digest)[:16]
     gates = [tables.gate_line(gate) for gate in report.gates] or [tables.NO_GATES]
     comments = [
         *gates,
@@ -131,7 +131,7 @@ def _matrix(report: Report) -> list[str]:
 def _common(report: Report) -> list[str]:
     """What every caption ends with: seeds, problems, intervals, what lag is, gates."""
     scored = [row for row in report.rows if row.seeds]
-    over = {row.interval_over for row in scored}
+    over = {row.interval_over for row in scored if len(row.seeds) != 2}
     seeds = sorted({seed for row in scored for seed in row.seeds})
     fewest = min((len(row.seeds) for row in scored), default=0)
     count = f"{fewest} to {len(seeds)}" if fewest < len(seeds) else str(len(seeds))
@@ -143,6 +143,7 @@ def _common(report: Report) -> list[str]:
         *([f"{count} seed{'' if len(seeds) == 1 else 's'} ({latex_text(number_list(seeds))})."] if seeds else []),
         *([f"Scores are on {latex_text(report.exam)}."] if report.exam else []),
         *([rf"$\pm$: longer side of the 95\,\% interval, {method}."] if over else []),
+        *(["Of two seeds both values."] if any(len(row.seeds) == 2 for row in scored) else []),
         "Lag is simulated: every token is drawn by the version of the policy that the schedule prescribes.",
         _gates(report),
     ]
@@ -184,7 +185,7 @@ def _is_better(report: Report, row: Row | None) -> bool:
 
 def _incomplete(report: Report) -> list[str]:
     """What a dash is, and which rows lack cells and why, in their order."""
-    lacking = [row for row in report.rows if not row.scores or row.failed or row.unfinished or row.missing]
+    lacking = [row for row in report.rows if not row.scores or what_lacks(row)]
     told = [
         f"{tables.where(row)}: {tables.what_happened(row)}"
         + (f" ({one_line('; '.join(row.reasons), 80)})" if row.reasons else "")

@@ -7,10 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 from ..config import JUDGMENT
+from ..record import UNRECORDED, SuiteRecord, changed_code
 from .results import Cell, Results, Tuning
 
-GRID = ("objectives", "lags", "mismatch", "seeds", "cells")
-STATES = ("finished", "failed", "unfinished", "missing")  # the first is taken where a cell is in several folders
+GRID = ("objectives", "lags", "mismatch", "seeds", "cells", "kept", "declared")
+STATES = (
+    "finished",
+    "failed",
+    "unfinished",
+    "stale",
+    "missing",
+)  # the first is taken where a cell is in several folders
 
 
 def misfit(results: Results, first: Results) -> str:
@@ -26,7 +33,16 @@ def misfit(results: Results, first: Results) -> str:
     for name in mine.hyperparameters.keys() & other.hyperparameters.keys():
         if found := _differences(mine.hyperparameters[name], other.hyperparameters[name]):
             return f"its {name} has other hyperparameters: {', '.join(found)}"
-    return ""
+    return _other_code(mine, other)
+
+
+def _other_code(mine: SuiteRecord, other: SuiteRecord) -> str:
+    """That the same names stand for other code, in words; of two folders that recorded none nothing can be said."""
+    changed = changed_code(mine.code, other.code) or changed_code(other.code, mine.code)
+    if UNRECORDED in changed:
+        return "one of both was made by a version of LagBench that did not record its code"
+    found = [f"{what} {mine.code[what]}, not {other.code[what]}" for what in changed]
+    return f"made by other code: {', '.join(found)}" if found else ""
 
 
 def _differences(mine: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -51,8 +67,10 @@ def merge(all_of_them: Sequence[Results]) -> Results:
             held = cells.get(cell.name)
             if held is None or _rank(cell) < _rank(held):
                 cells[cell.name] = cell
-    hyperparameters = {name: held for r in reversed(all_of_them) for name, held in r.suite.hyperparameters.items()}
-    grid: dict[str, Any] = {"hyperparameters": hyperparameters}
+    grid: dict[str, Any] = {
+        key: {name: held for r in reversed(all_of_them) for name, held in getattr(r.suite, key).items()}
+        for key in ("hyperparameters", "adjusted", "code")
+    }
     grid |= {key: tuple(dict.fromkeys(v for r in all_of_them for v in getattr(r.suite, key))) for key in GRID}
     return replace(
         first,

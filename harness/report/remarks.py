@@ -9,6 +9,7 @@ from ..types import Conventions
 from . import document as doc
 from .contenders import reference_gain
 from .groups import Table, constant_lag
+from .origin import origin
 
 GAIN_ASKS = "Gain under lag: how much is gained under lag, by the yardstick of what the baseline gains without?"
 RETENTION_ASKS = "Own retention: how much of its own gain does an objective keep?"
@@ -16,6 +17,7 @@ RETENTION_ASKS = "Own retention: how much of its own gain does an objective keep
 
 def remarks(table: Table, rows: Sequence[doc.Row], family: doc.Family, power: doc.Power | None) -> Iterator[str]:
     """One sentence or two each, the general before the particular."""
+    yield from origin(table.results)
     yield from _scores(table, rows)
     yield family.text
     if family.claims:
@@ -44,6 +46,8 @@ def _scores(table: Table, rows: Sequence[doc.Row]) -> Iterator[str]:
         yield "One seed: intervals over problems, which say nothing about other seeds."
     if any(len(row.seeds) == 2 for row in rows):
         yield "Two seeds: their two values, no interval."
+    if any(0 < len(row.seeds) < FEWEST_SEEDS for row in rows):
+        yield "Ratios and differences of one or two seeds are those seeds' own, without an interval and without a rank."
     if any(len(row.seeds) >= FEWEST_SEEDS for row in rows):
         yield "Three seeds or more: Student t intervals over seeds, on this fixed set of held-out problems."
     yield "Lag in optimizer updates; mean lag over the tokens trained on."

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ import numpy as np
 
 from .. import store
 from ..checksums import manifest_digest, map_cells
-from ..config import NO_MISMATCH, CollapseRules, cell_name
+from ..config import CollapseRules
 from ..evaluate.collapse import Collapse, find_collapse
 from ..gate import PARITY, Gate
-from ..record import SuiteRecord, read_record
+from ..record import SuiteRecord, folded, read_record
 from ..statistics.intervals import Estimate
 from ..types import InputError
 from .document import State
@@ -63,11 +62,15 @@ class Cell:
     weights_digest: str = ""
     environment: Mapping[str, Any] = field(default_factory=dict)
     evidence: Evidence | None = None
+    equal_rewards: bool = False  # in every group of every update
+    changed: Sequence[str] = ()  # of the code that has made it, what is another now; its result counts only if kept
 
     @property
     def state(self) -> State:
         if self.scores:
             return "finished"
+        if self.changed:
+            return "stale"
         return "failed" if self.failure else "unfinished" if self.run else "missing"
 
     def collapse(self, base: float | None) -> Collapse | None:
@@ -109,6 +112,7 @@ class Results:
     checksums: Mapping[str, str | None]  # of each folder, the digest of its manifest; None: it has none
     tuning: Tuning | None = None
     remarks: Mapping[str, str] = field(default_factory=dict)  # of folders, on what was not taken from them
+    elsewhere: str = ""  # what else its folder holds, where this is a part of it
 
     @property
     def base(self) -> Cell | None:
@@ -141,7 +145,7 @@ def read_results(folder: Path, name: str) -> Results:
     if suite is None:
         raise InputError(f"{folder} holds no {store.SUITE}; give the `lagbench run` that made it once more, it goes on")
     read = partial(read_cell, source=name, rules=suite.collapse)
-    found = {cell.name: cell for cell in map_cells(read, paths)}
+    found = {cell.name: _counted(cell, suite) for cell in map_cells(read, paths)}
     given = {"command": _last_command(folder)}  # that will make what no run has begun
     missing = [
         Cell(cell, name, axes, {}, suite.collapse, environment=given)
@@ -154,17 +158,17 @@ def read_results(folder: Path, name: str) -> Results:
 
 def _planned(suite: SuiteRecord) -> Iterator[tuple[str, Axes]]:
     """Names and places of the planned cells."""
-    places = [(None, "sync", NO_MISMATCH, 0), *product(suite.objectives, suite.lags, suite.mismatch, suite.seeds)]
-    names = set(suite.cells)
-    for objective, lag, mismatch, seed in places:
-        name = cell_name(objective, lag, mismatch, seed)
-        if name in names:
-            yield name, Axes(objective, folded(lag), mismatch, seed)
+    return ((place.name, Axes(*place[1:])) for place in suite.places())
 
 
-def folded(lag: str) -> str:
-    """`sync` and `constant:0` are one plan under two names; they stand in one row."""
-    return "constant:0" if lag == "sync" else lag
+def _counted(cell: Cell, suite: SuiteRecord) -> Cell:
+    """The cell, marked where other code has made it than counts in its folder; without all else unless it is kept."""
+    changed = suite.changed_since(cell.run)
+    if not changed or not (cell.scores or cell.failure):
+        return cell
+    if cell.name in suite.kept and cell.scores:
+        return replace(cell, changed=changed)
+    return Cell(cell.name, cell.source, cell.axes, {}, cell.rules, environment=cell.environment, changed=changed)
 
 
 def _last_command(folder: Path) -> str:
@@ -211,6 +215,7 @@ def read_cell(folder: Path, source: str, rules: CollapseRules) -> Cell:
             realized_lag=(result["lag_mean"], result["lag_max"]),
             weights_digest=result["weights_digest"],
             evidence=evidence(folder, run, result, rows) if axes.objective and run["updates"] else None,
+            equal_rewards=bool(rows) and all(row.get("zero_variance_fraction") == 1 for row in rows),
         )
     except InputError:
         raise

@@ -39,6 +39,8 @@ def row(group: Group, table: Table, against_baseline: doc.Difference | None) -> 
         failed=states.count("failed"),
         unfinished=states.count("unfinished"),
         missing=states.count("missing"),
+        stale=states.count("stale"),
+        kept=sum(bool(cell.changed and cell.scores) for cell in cells),
         reasons=tuple(sorted({cell.failure for cell in cells if cell.failure})),
         scores=over_seeds(group, table.base),
         interval_over="problems" if len(seeds) == 1 else "seeds",

@@ -33,6 +33,7 @@ def standings_and_pairs(table: Table) -> tuple[tuple[doc.Standing, ...], tuple[d
     pairs: list[doc.Pair] = []
     for mismatch in table.mismatches:
         present = sorted({objective for objective, found, _ in table.groups if found == mismatch})
+        present = [objective for objective in present if table.competes(objective, mismatch)]
         contenders = [Contender.of(name, mismatch, table) for name in present]
         gains, gain_pairs = measured(GAIN_UNDER_LAG, contenders)
         kept, kept_pairs = measured(OWN_RETENTION, contenders)

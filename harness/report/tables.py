@@ -22,12 +22,13 @@ from . import grid
 from .document import Cell, Cost, Difference, Entry, Gate, Held, Interval, Measure, Pair, Report, Row, Standing
 from .grid import DASH, NOTHING, Column, Grid
 from .remarks import told
-from .text import count, duration
+from .text import count, duration, what_lacks
 
 MOST_LINES = 60  # of the matrix in a terminal; a longer one is shown by objective and lag
 MOST_NOTES = 40  # in a terminal
 MOST_DATES = 6  # of a leaderboard's history
 SIGNIFICANT = "*"
+NEEDS_SEEDS = ("rank by gain", "rank by retention", "held, lost")
 Key = tuple[str, str]  # objective, mismatch
 
 
@@ -130,7 +131,7 @@ def _origin(report: Report) -> list[str]:
     """What was compared, and from where; what of a folder was refused."""
     folders = [f"{source.name} ({source.cells} cells)" for source in report.sources]
     remarks = [f"{source.name}: {source.remark}" for source in report.sources if source.remark]
-    made = f"Suite {report.suite_digest[:16]}, LagBench {report.version}"
+    made = f"Suite {(report.suite_id or report.suite_digest)[:16]}, LagBench {report.version}"
     return [f"{made}{'; results: ' if folders else ''}{', '.join(folders)}.", *remarks]
 
 
@@ -198,7 +199,18 @@ def leaderboard(report: Report) -> Grid:
         )
         for standing in report.standings
     )
-    return Grid(f"{report.name}: gain under lag, and what is kept of the own gain{_invalid(report)}", columns, rows)
+    title = f"{report.name}: gain under lag, and what is kept of the own gain{_invalid(report)}"
+    return _without_unsaid(Grid(title, columns, rows))
+
+
+def _without_unsaid(found: Grid) -> Grid:
+    """Without ranks, and lags held and lost, where there are too few seeds to say any of them."""
+    unsaid = [
+        i
+        for i, column in enumerate(found.columns)
+        if column.name in NEEDS_SEEDS and all(row[i] == NOTHING for row in found.rows)
+    ]
+    return found.only([i for i in range(len(found.columns)) if i not in unsaid])
 
 
 def _tuned(standing: Standing) -> tuple[str, ...]:
@@ -358,11 +370,10 @@ def _against(difference: Difference | None, report: Report) -> str:
 
 
 def what_happened(row: Row) -> str:
-    """Collapses, a broken balance, and cells without a score, counted; the notes give the reasons."""
+    """Collapses, a broken balance, and cells without a score or of other code, counted; the notes give the reasons."""
     remarks = [f"collapsed {len(row.collapses)}/{len(row.seeds)}"] if row.collapses else []
     remarks += [] if row.broken_balance is None else [f"balance {row.broken_balance:.2f}"]
-    counts = ((row.failed, "failed"), (row.unfinished, "unfinished"), (row.missing, "missing"))
-    return ", ".join([*remarks, *(f"{many} {what}" for many, what in counts if many)])
+    return ", ".join([*remarks, *what_lacks(row)])
 
 
 def largest_pass_at_k(report: Report) -> str:
@@ -384,7 +395,10 @@ def to_terminal(report: Report, width: int = 120) -> list[RenderableType]:
     shown: list[RenderableType] = [_gate_text(gate) for gate in report.gates] or [Text(NO_GATES)]
     shown += [] if report.valid else [Text(NOT_VALID, style="bold red")]
     long = len(report.rows) > MOST_LINES
-    for table in (leaderboard(report), by_schedule(report, intervals=False) if long else matrix(report)):
+    for table in (
+        grid.without_dashes(leaderboard(report)),
+        by_schedule(report, intervals=False) if long else matrix(report),
+    ):
         shown += [Text(), *grid.to_terminal(table, width)] if table.rows else []
     if long:
         shown.append(Text(f"All {len(report.rows)} lines with intervals are in the report's files.", style="dim"))
@@ -403,7 +417,7 @@ def _gate_text(gate: Gate) -> Text:
 def to_markdown(report: Report) -> str:
     """Gates, leaderboard, pass@1 by objective and lag, aggregates and cost, the whole matrix, history, notes."""
     parts: dict[str, Grid | None] = {
-        "Leaderboard": leaderboard(report),
+        "Leaderboard": grid.without_dashes(leaderboard(report)),
         "pass@1 by objective and lag": by_schedule(report),
         "pass@1 at the learning rates found": by_schedule_tuned(report),
         "Aggregates and cost": aggregates(report),
@@ -473,6 +487,8 @@ def _row_record(row: Row, report: Report) -> dict[str, Any]:
         "failed": row.failed,
         "unfinished": row.unfinished,
         "missing": row.missing,
+        "stale": row.stale,
+        "kept": row.kept,
         **{column: value for metric in metrics for column, value in _interval(metric, row.scores.get(metric)).items()},
         "interval_over": row.interval_over if row.seeds else None,
         **{f"pass@1_seed{seed}": score for seed, score in row.by_seed.items()},

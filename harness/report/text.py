@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable
 
-from .document import Interval
+from .document import Interval, Row
 
 Write = Callable[[float | None], str]
 
@@ -122,3 +122,15 @@ def schedule_name(schedule: str) -> str:
 
 def _not_finite(value: float) -> str:
     return "NaN" if math.isnan(value) else f"{'' if value > 0 else MINUS}\u221e"
+
+
+def what_lacks(row: Row) -> list[str]:
+    """How many seeds of a row are not all that they should be, by what they are instead."""
+    counts = {
+        "failed": row.failed,
+        "unfinished": row.unfinished,
+        "stale": row.stale,
+        "missing": row.missing,
+        "of other code": row.kept,
+    }
+    return [f"{many} {what}" for what, many in counts.items() if many]

@@ -32,6 +32,7 @@ from ..models import locate
 from ..models.load import default_device, load_model, load_tokenizer
 from ..noise import prompt_order
 from ..prompts import prompt_form
+from ..record import changed_code
 from ..registry import OBJECTIVES
 from ..rollout import Sampler
 from ..rollout.mismatch import Bf16Sampler, Mismatch, make_mismatch
@@ -40,9 +41,10 @@ from ..rollout.torch_sampler import NO_DISTURBANCE, TorchSampler
 from ..rollout.vllm_engine import engine_packages, shared_engine
 from ..rollout.vllm_sampler import FollowingSampler, VllmSampler
 from ..track import NO_TRACKER, Tracker, open_tracker
-from ..types import NonFinite, Task
+from ..types import InputError, NonFinite, Task
 from ..verify import Verifier
 from .beginnings import Beginnings, SharingSampler, initial_lengths
+from .code import distributions, named_code
 from .expand import exam_tasks, task_of
 from .provenance import environment
 
@@ -59,6 +61,7 @@ class Execution:
     tracker: str | None = None  # one of track.WRITERS
     executor: str = "local"  # as Suite.executor
     address: str | None = None  # as Suite.address
+    keep_stale: bool = False  # finished cells that other code has made are kept
 
 
 def run_cell(run: Run, folder: Path, how: Execution, on_update: Callable[[int], None]) -> None:
@@ -94,13 +97,15 @@ def work(
     run: Run, folder: Path, how: Execution, on_update: Callable[[int], None], tracker: Tracker = NO_TRACKER
 ) -> dict[str, Any]:
     """Train to the end, evaluate, and return what `result.json` holds."""
+    require_same_code(run, folder)
     task = task_of(run)
     with ExitStack() as held:
         verifier = held.enter_context(make_verifier(task))
         trainer = assemble_trainer(run, task, verifier, Beginnings.of(run, folder.parent / store.BEGINNINGS))
         exams = [assemble_exam(trainer, name, its, held) for name, its in exam_tasks(run, task).items()]
         evaluate = partial(examine, exams, run, folder)
-        store.write_json(folder / store.ENVIRONMENT, environment(how.command, *engine_packages(run.sampler)))
+        packages = (*engine_packages(run.sampler), *distributions(run))
+        store.write_json(folder / store.ENVIRONMENT, environment(how.command, *packages))
         store.write_json(folder / store.PLAN, trainer.plan.to_json())
         if run.objective is not None:
             for row in train(trainer, OBJECTIVES.get(run.objective), folder, how.checkpoint_every_s, evaluate):
@@ -109,6 +114,16 @@ def work(
         evaluate(run.updates)
     save_model(trainer, folder)
     return summary(trainer, folder)
+
+
+def require_same_code(run: Run, folder: Path) -> None:
+    """An InputError where the command that claimed the folder knew other code than this process does."""
+    recorded = (store.read_json(folder / store.RUN) or {}).get("code")
+    if recorded and (changed := changed_code(recorded, named_code(run))):
+        raise InputError(
+            f"{' and '.join(changed)}: other code than when the command began; it was edited since, or this machine "
+            "has another version of it: give the same command again"
+        )
 
 
 def assemble_trainer(run: Run, task: Task, verifier: Verifier, beginnings: Beginnings | None = None) -> Trainer:

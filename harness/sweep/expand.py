@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..config import COLDEST, PAPER, Run, Settings, Suite, validated
+from ..config import COLDEST, NO_MISMATCH, PAPER, Run, Settings, Suite, validated
 from ..lag import LagPlan, Scene, make_plan, resolve
 from ..learn.advantages import make_advantage
 from ..learn.aggregate import make_aggregate
@@ -25,6 +25,8 @@ from ..rollout.mismatch import make_mismatch, spelled
 from ..rollout.text import Codec
 from ..rollout.vllm_engine import BF16_ON_GPU, require_vllm
 from ..types import InputError, Task
+
+LAG_0 = ("constant:0", "sync")  # two names of one plan
 
 
 def cells(suite: Suite) -> list[Run]:
@@ -41,6 +43,23 @@ def cells(suite: Suite) -> list[Run]:
     return runs
 
 
+def references(suite: Suite, runs: Sequence[Run]) -> list[Run]:
+    """What gains are measured by, as far as it is not among `runs`: the baseline at lag 0 with every seed.
+
+    Without a disturbance of the sampler, where the suite runs anything so.
+    """
+    entry = OBJECTIVES.get(suite.baseline)
+    mismatches = [spelled(mismatch) for mismatch in suite.mismatch]
+    mismatch = NO_MISMATCH if NO_MISMATCH in mismatches else sorted(mismatches)[0]
+    if any(run.lag in LAG_0 and run.objective == entry.name and run.mismatch == mismatch for run in runs):
+        return []
+    lag = next((run.lag for run in runs if run.lag in LAG_0 and run.objective), LAG_0[0])
+    hyperparameters = entry.check_options(suite.hyperparameters.get(entry.name, {}))
+    cell = {"objective": entry.name, "hyperparameters": hyperparameters, "lag": lag, "mismatch": mismatch}
+    shared = suite.settings() | conventions(suite, entry) | cell
+    return [validated(Run, shared | {"seed": seed}) for seed in suite.seeds]
+
+
 def conventions(suite: Settings, entry: Entry) -> dict[str, str]:
     """Advantage, aggregate and denominator of an objective: the suite's, or those of its paper where it says so."""
     papers = entry.conventions.names
@@ -50,7 +69,7 @@ def conventions(suite: Settings, entry: Entry) -> dict[str, str]:
 def check(suite: Suite) -> dict[str, Task]:
     """All tasks of a suite by name, its own first; an InputError for what would make a cell fail before its end."""
     for name in suite.hyperparameters:
-        if name not in suite.objectives:
+        if name not in (*suite.objectives, suite.baseline):
             raise InputError(
                 f"hyperparameters.{name}: the suite has no objective {name!r}{did_you_mean(name, suite.objectives)}"
             )
@@ -161,9 +180,14 @@ def exam_tasks(settings: Settings, own: Task) -> dict[str, Task]:
 
 
 def planned(lag: str, settings: Settings, seed: int) -> LagPlan:
-    """The plan of a schedule, as far as it can be known without a model: with all lengths equal where it reads them."""
+    """The plan of a schedule, as far as it can be known without a model: see `scene_of`."""
+    return make_plan(lag, scene_of(settings, seed))
+
+
+def scene_of(settings: Settings, seed: int) -> Scene:
+    """What a schedule can read of a run before there is a model: all lengths are equal."""
     size = (settings.updates, settings.prompts_per_update)
-    return make_plan(lag, Scene(*size, settings.max_tokens, seed, lambda: np.ones(size)))
+    return Scene(*size, settings.max_tokens, seed, lambda: np.ones(size))
 
 
 def task_of(settings: Settings) -> Task:

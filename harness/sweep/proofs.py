@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -26,9 +26,11 @@ from ..lag import LagPlan
 from ..learn.diagnostics import OF_ENGINES
 from ..learn.loop import Trainer, generate, learn, train
 from ..learn.shared import make_verifier
+from ..record import HARNESS, read_record
 from ..registry import OBJECTIVES
 from ..types import InputError
 from .cell import assemble_trainer
+from .code import code_of
 from .executor import warm_context
 from .expand import task_of
 
@@ -55,21 +57,28 @@ def prove(
 ) -> None:
     """Run the proofs and write their gates; `folder` holds the cells of `runs`.
 
-    Nothing is done where the cells that they are about are those of the last time.
+    Nothing is done where the cells that they are about are those of the last time, and all code is. A cell that other
+    code has made, and that was kept, cannot be repeated.
     """
-    trained = [run for run in runs if (folder / run.name / store.RESULT).exists() and run.updates]
+    record = read_record(folder)
+    kept = record.kept if record else ()
+    trained = [
+        run for run in runs if (folder / run.name / store.RESULT).exists() and run.updates and run.name not in kept
+    ]
     if not trained:
         (folder / store.GATES).unlink(missing_ok=True)
         return
     hardest = max(trained, key=lambda run: ("in_flight" in run.lag, run.lag not in ("sync", "constant:0")))
     cells = {run.name: store.read_json(folder / run.name / store.RESULT)["digest"] for run in (trained[0], hardest)}
-    if _proven(folder / store.GATES, cells):
+    code = code_of(trained[0]) | code_of(hardest)
+    if _proven(folder / store.GATES, cells, code):
         return
     say(f"proving {PARITY} and {DETERMINISM}")
     proofs = partial(both, trained[0], hardest, (folder / hardest.name).resolve())
     processes = trained[0].learner_processes
     gates = carry_out([proofs if processes == 1 else partial(by_processes, processes, proofs)])
-    store.write_json(folder / store.GATES, {"cells": cells, "gates": [dataclasses.asdict(gate) for gate in gates]})
+    held = {"cells": cells, "code": code, "gates": [dataclasses.asdict(gate) for gate in gates]}
+    store.write_json(folder / store.GATES, held)
 
 
 def both(run: Run, hardest: Run, folder: Path) -> list[Gate]:
@@ -91,13 +100,14 @@ def _in_each(proofs: Proof, tell: Callable[[Any], None]) -> list[Gate]:
     return proofs()
 
 
-def _proven(path: Path, cells: dict[str, str]) -> bool:
-    """Whether the file holds the passed proofs of these cells."""
+def _proven(path: Path, cells: Mapping[str, str], code: Mapping[str, str]) -> bool:
+    """Whether the file holds the passed proofs of these cells by this code."""
     try:
         held = store.read_json(path)
         return (
             held is not None
             and held["cells"] == cells
+            and held.get("code") == code
             and all(gate["passed"] or not gate.get("promised", True) for gate in held["gates"])
         )
     except (InputError, KeyError, TypeError):
@@ -138,9 +148,18 @@ def determinism(run: Run, folder: Path) -> Gate:
             trainer = assemble_trainer(run, task, verifier)
             plan = beginning(trainer.plan, updates)
             shorter = replace(trainer, run=run.model_copy(update={"updates": updates}), plan=plan)
-            return _difference(recorded, _planned(shorter, Path(scratch)))
+            problem = _difference(recorded, _planned(shorter, Path(scratch)))
+            return problem and problem + _since(run, folder)
 
     return _gate(DETERMINISM, run, f"the first {updates} updates of {run.name}, repeated, measure the same", proof)
+
+
+def _since(run: Run, folder: Path) -> str:
+    """What follows where LagBench's own code has changed since a cell was made."""
+    made = (store.read_json(folder / store.RUN) or {}).get("code", {}).get(HARNESS)
+    if made in (None, code_of(run)[HARNESS]):
+        return ""
+    return "; LagBench's own code has changed since: delete the cells that it made, the same command makes them again"
 
 
 def beginning(plan: LagPlan, updates: int) -> LagPlan:

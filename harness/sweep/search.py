@@ -15,6 +15,7 @@ from typing import Any
 from .. import store
 from ..config import NO_MISMATCH, Search, Suite, cell_name, validated
 from ..lag import resolve
+from ..record import SuiteRecord, read_record
 from ..rollout.mismatch import spelled
 
 DIGITS = 12  # of a mean score; beyond, two are a tie
@@ -80,12 +81,16 @@ def choose(suite: Suite, search: Search, objectives: Sequence[str], folder: Path
     lags = [resolve(lag).text for lag in search.lags or suite.lags]
     mismatches = [spelled(mismatch) for mismatch in _mismatch(suite)]
     axes = [(lag, mismatch, seed) for lag in lags for mismatch in mismatches for seed in search.seeds]
+    records = {rate: read_record(folder / rate_folder(store.SEARCH, rate)) for rate in search.learning_rates}
     runs = len(search.learning_rates) * len(axes)
     chosen: dict[str, Any] = {}
     unfinished: dict[str, int] = {}
     for objective in objectives:
         scores = {
-            rate: [score(folder / rate_folder(store.SEARCH, rate) / cell_name(objective, *cell)) for cell in axes]
+            rate: [
+                score(folder / rate_folder(store.SEARCH, rate) / cell_name(objective, *cell), records[rate])
+                for cell in axes
+            ]
             for rate in search.learning_rates
         }
         if missing := sum(value is None for values in scores.values() for value in values):
@@ -120,8 +125,10 @@ def best_rate(means: Mapping[float, float], fixed: float) -> float:
     return min(means, key=lambda rate: (-round(means[rate], DIGITS), round(abs(math.log(rate / fixed)), DIGITS), rate))
 
 
-def score(cell: Path) -> float | None:
-    """Final pass@1 of a finished cell, 0 of one that ended non-finite; None of any other."""
+def score(cell: Path, record: SuiteRecord | None) -> float | None:
+    """Final pass@1 of a finished cell, 0 of one that ended non-finite; None of any other, and of a stale one."""
+    if record and cell.name not in record.kept and record.changed_since(store.read_json(cell / store.RUN) or {}):
+        return None
     if result := store.read_json(cell / store.RESULT):
         return float(result["scores"]["pass@1"]["mean"])
     failed = store.read_json(cell / store.FAILED) or {}

@@ -140,7 +140,7 @@ def _field(row: Row | None, retained: bool, middle: float, reach: float) -> Fiel
 
 
 def _state(row: Row) -> str:
-    return "failed" if row.failed else "unfinished" if row.unfinished else "missing" if row.missing else ""
+    return next((state for state in ("failed", "unfinished", "stale", "missing") if getattr(row, state)), "")
 
 
 def _level(value: float, reach: float) -> int:

@@ -112,7 +112,9 @@ def _summary(report: Report) -> str:
     objectives = len({row.objective for row in report.rows})
     seeds = sorted({seed for row in report.rows for seed in row.seeds})
     states = [cell.state for cell in report.cells]
-    others = [f"{many:,} {state}" for state in ("failed", "unfinished", "missing") if (many := states.count(state))]
+    others = [
+        f"{many:,} {state}" for state in ("failed", "unfinished", "stale", "missing") if (many := states.count(state))
+    ]
     finished = f"{states.count('finished'):,} of {_many(len(states), 'cell')} finished"
     ran = f"{_many(objectives, 'objective')} under {_many(len(report.schedules), 'schedule')}"
     ran += f", {_many(len(seeds), 'seed')} ({number_list(seeds)})" if seeds else ""

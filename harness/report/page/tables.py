@@ -38,6 +38,7 @@ from ..text import (
     schedule_name,
     share,
     signed,
+    what_lacks,
 )
 from .table import MOST_LINES, Column, Entry, Naming, Table, interval, metrics_of, number, pass_at
 
@@ -404,11 +405,9 @@ def claim(found: Difference) -> Entry:
 
 def troubles(row: Row) -> str:
     """Why a row's seeds are not all there, or not all well, and whether its objective is what it promises."""
-    counts = ((row.failed, "failed"), (row.unfinished, "unfinished"), (row.missing, "missing"))
-    parts = [f"{many} {what}" for many, what in counts if many]
-    if row.broken_balance is not None:
-        parts.append(f"balance {row.broken_balance:.2f}, 0 under the conventions of its paper")
-    return "; ".join([*parts, *row.reasons, *map(_told, row.collapses)])
+    broken = row.broken_balance
+    promise = [] if broken is None else [f"balance {broken:.2f}, 0 under the conventions of its paper"]
+    return "; ".join([*what_lacks(row), *promise, *row.reasons, *map(_told, row.collapses)])
 
 
 def _told(collapse: Collapse) -> str:

@@ -4,6 +4,7 @@ AReaL's proximal policy is our proximal one where its decoupled loss is compared
 current one are our behavior policy.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -128,6 +129,16 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=label)
 def test_same_loss_and_gradient(batch: Batch, case: Case) -> None:
     agree(batch, case, theirs(batch, **case.peer_options), **SINGLE)
+
+
+def test_same_loss_and_gradient_beyond_the_cap_of_m2po(batch: Batch) -> None:
+    """Its rejection at 5 acts on tokens that a wide budget leaves."""
+    away = batch.proximal_logprobs - batch.behavior_logprobs  # [B, T]
+    batch = replace(batch, proximal_logprobs=batch.behavior_logprobs + 2 * away)
+    assert (2 * away)[batch.mask].max().exp() > 5
+    options = {"decoupled": True, "m2_threshold": 4.0, "eps_clip": 0.0, "rejection": {"upper": 5.0}}
+    case = Case("ppo, decoupled, m2_threshold", "m2po", {"budget": 4, "variant": "areal"}, options, denominator="kept")
+    agree(batch, case, theirs(batch, **options), **SINGLE)
 
 
 # Where we differ on purpose.

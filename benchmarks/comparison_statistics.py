@@ -335,11 +335,17 @@ def over_lags(values: np.ndarray) -> np.ndarray:
     return np.einsum("bnls,l->bns", values[:, :, : len(LAGS)], WEIGHTS)
 
 
+def healthy(scores: np.ndarray, collapsed: np.ndarray) -> np.ndarray:
+    """Mean score of an objective's runs that have not collapsed, 1 without any: [B, N] of [B, N, L, S]."""
+    count = (~collapsed).sum((2, 3))
+    return np.where(count > 0, np.where(collapsed, 0.0, scores).sum((2, 3)) / np.maximum(count, 1), 1.0)
+
+
 def marks(scores: np.ndarray, collapsed: np.ndarray, base: Base) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """By family, what Holm's method flags by paired t alone, and what gets a mark: [B, K] each."""
     boards, _, schedules, seeds = scores.shape
     rate = highest_share(collapsed.sum((2, 3)), schedules * seeds)  # [B, N]
-    fill = filled(scores, collapsed)
+    fill = filled(scores, collapsed, healthy(scores, collapsed)[:, :, None])
     rows = [Runs(scores[:, at], fill[:, at], rate[:, at, None]) for at in (slice(1, None), slice(1))]
     under_lag, at_lag_0 = (
         tuple(Runs(how(scores)[:, at], how(fill)[:, at], rate[:, at]) for at in (FIRST, SECOND))

@@ -514,9 +514,9 @@ def test_a_difference_in_retention_by_simulation() -> None:
 # Charged for collapses
 
 
-def runs(scores: list[float], collapsed: list[bool], of: int = 30) -> Runs:
+def runs(scores: list[float], collapsed: list[bool], of: int = 30, healthy: float = 1.0) -> Runs:
     raw, gone = np.array(scores), np.array(collapsed)
-    return Runs(raw, filled(raw, gone), highest_share(int(gone.sum()), of))
+    return Runs(raw, filled(raw, gone, np.array(healthy)), highest_share(int(gone.sum()), of))
 
 
 FINE = [False] * 5
@@ -524,8 +524,10 @@ FINE = [False] * 5
 
 def test_collapsed_runs_are_filled_with_the_mean_of_the_others() -> None:
     scores = np.array([[0.4, 0.0, 0.5], [0.1, 0.2, 0.3]])
-    found = filled(scores, np.array([[False, True, False], [True, True, True]]))
-    assert found[0].tolist() == pytest.approx([0.4, 0.45, 0.5]) and np.isnan(found[1]).all()
+    found = filled(scores, np.array([[False, True, False], [True, True, True]]), np.array([0.9, 0.6]))
+    assert found[0].tolist() == pytest.approx([0.4, 0.45, 0.5])
+    lowest = 0.05 ** (1 / 3)  # 3 of 3 leave a rate of .368 at least
+    assert found[1].tolist() == pytest.approx([lowest * score + (1 - lowest) * 0.6 for score in (0.1, 0.2, 0.3)])
 
 
 def test_a_difference_is_charged_for_collapses_that_nobody_has_seen() -> None:
@@ -546,7 +548,9 @@ def test_a_worse_one_that_collapsed_counts_as_its_other_runs() -> None:
     assert t_test(better.scores - unlucky.scores) < 0.02 and charged_p(better, unlucky) == 1.0
     bad = runs([0.1, 0.0, 0.2, 0.15, 0.05], [False, True, False, False, True])
     assert charged_p(better, bad) < t_test(better.scores - bad.scores)
-    assert charged_p(better, runs([0.0] * 5, [True] * 5)) == 1.0  # nothing to fill with
+    # all of five leave a rate of .549: .451 of a run counts as its healthy ones, .451 * 1 against .905 * .5, or .135
+    assert charged_p(better, runs([0.0] * 5, [True] * 5)) > 0.5
+    assert charged_p(better, runs([0.0] * 5, [True] * 5, healthy=0.3)) < 1e-4
     few = slice(2)
     assert isnan(charged_p(*(Runs(one.scores[few], one.filled[few], one.rate) for one in (better, bad))))
 

@@ -20,7 +20,8 @@ MARK = (
     f"A mark needs two p-values of at most {LEVEL}, each by Holm's method over the family: that of paired t over seeds "
     "(more than the noise of seeds), and that of the same test charged for collapses (more than collapses that have "
     "happened, or that nobody has seen yet, could explain). Charged: the better one's scores count with the share of "
-    "runs that surely do not collapse, a collapsed run of the worse one counts as the mean of its others. It assumes "
+    "runs that surely do not collapse, a collapsed run of the worse one counts as the mean of its others (where all "
+    "have collapsed, only in the part that this leaves to chance, and as its runs under other schedules). It assumes "
     "that differences over seeds are about normal, and that an objective's runs collapse independently and at one rate."
 )
 

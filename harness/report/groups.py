@@ -128,11 +128,21 @@ class Table:
             ended[objective, mismatch] += group.collapsed(list(group.ended), self.base_score).tolist()
         return {key: float(highest_share(sum(runs), len(runs))) for key, runs in ended.items()}
 
+    @cached_property
+    def healthy_scores(self) -> Mapping[tuple[str, str], float]:
+        """By objective and mismatch, mean pass@1 of its runs under all schedules that have not collapsed, if any."""
+        kept: dict[tuple[str, str], list[float]] = defaultdict(list)
+        for (objective, mismatch, _), group in self.groups.items():
+            seeds = list(group.ended)
+            kept[objective, mismatch] += group.scores(seeds)[~group.collapsed(seeds, self.base_score)].tolist()
+        return {key: float(np.mean(scores)) for key, scores in kept.items() if scores}
+
     def runs(self, group: Group, seeds: Sequence[int]) -> Runs:
         """pass@1 [S] of seeds that have ended, as a test that is charged for collapses takes them."""
         scores = group.scores(seeds)
         rate = np.array(self.highest_rates.get((group.objective, group.mismatch), 1.0))
-        return Runs(scores, filled(scores, group.collapsed(seeds, self.base_score)), rate)
+        healthy = np.array(self.healthy_scores.get((group.objective, group.mismatch), 1.0))
+        return Runs(scores, filled(scores, group.collapsed(seeds, self.base_score), healthy), rate)
 
     @cached_property
     def reference(self) -> Group:

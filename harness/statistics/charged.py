@@ -4,7 +4,9 @@ Runs collapse at random, and a few seeds seldom show how often. An objective who
 well otherwise, looks surely better on seeds that all went well; one whose runs happened to collapse looks surely worse.
 So a difference is tested once more, charged for that: the better one's scores are multiplied by the share of its runs
 that may be relied on not to collapse (a run that has collapsed may score 0), and a collapsed run of the worse one
-counts as the mean of its others. Vectorized: seeds are the last axis.
+counts as the mean of its others. Where all of them have collapsed, that is no chance: S of S runs leave a rate of at
+least 0.05^(1/S), and so much of a run counts as it is, the rest as its runs under other schedules that have not
+collapsed. Vectorized: seeds are the last axis.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .intervals import FEWEST_SEEDS
+from .intervals import FEWEST_SEEDS, lowest_of_all
 from .lag_numbers import Base
 from .paired import t_test
 from .retention import Gains, difference_of_retention
@@ -38,12 +40,18 @@ class Runs:
 Both = tuple[Runs, Runs]  # first, second
 
 
-def filled(scores: np.ndarray, collapsed: np.ndarray) -> np.ndarray:
-    """Scores [..., S] with those of collapsed runs replaced by the mean of the others; nan without any."""
+def filled(scores: np.ndarray, collapsed: np.ndarray, healthy: np.ndarray) -> np.ndarray:
+    """Scores [..., S] with those of collapsed runs replaced by the mean of the others.
+
+    Where all have collapsed, by lowest * score + (1 - lowest) * healthy with `lowest_of_all(S)`; `healthy` [...] is the
+    mean score of the objective's runs that have not collapsed, under whatever schedule, and 1 where there are none.
+    """
     kept = ~collapsed
     count = kept.sum(-1, keepdims=True)
-    others = np.where(count > 0, np.where(kept, scores, 0.0).sum(-1, keepdims=True) / np.maximum(count, 1), np.nan)
-    return np.where(collapsed, others, scores)
+    others = np.where(kept, scores, 0.0).sum(-1, keepdims=True) / np.maximum(count, 1)
+    lowest = lowest_of_all(scores.shape[-1])
+    surely = lowest * scores + (1 - lowest) * np.asarray(healthy)[..., None]
+    return np.where(collapsed, np.where(count > 0, others, surely), scores)
 
 
 def charged_p(first: Runs, second: Runs) -> np.ndarray:
@@ -73,5 +81,5 @@ def charged_retention_p(under_lag: Both, at_lag_0: Both, base: Base) -> np.ndarr
 
 def _if_still_ahead(differences: np.ndarray, p: np.ndarray) -> np.ndarray:
     """The p where the better one is still ahead, else 1; with too few seeds it stays nan."""
-    beaten = ~(differences.mean(-1) > 0)  # or nan: nothing to fill a collapsed run with
+    beaten = ~(differences.mean(-1) > 0)
     return np.where(beaten & (differences.shape[-1] >= FEWEST_SEEDS), 1.0, p)

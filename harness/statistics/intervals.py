@@ -86,6 +86,11 @@ def highest_share(successes: np.ndarray | float, trials: np.ndarray | float) -> 
     return np.where(failures > 0, special.betaincinv(np.add(successes, 1), np.maximum(failures, 1), CONFIDENCE), 1.0)
 
 
+def lowest_of_all(trials: int) -> float:
+    """Lower end of Clopper and Pearson's one-sided 95 % interval where all trials succeed: 5 of 5 is 0.549 at least."""
+    return float((1 - CONFIDENCE) ** (1 / trials)) if trials else 0.0
+
+
 def clustered_share(successes: np.ndarray, trials: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Share of successes, low and high, of trials that come by seed: both [..., S], counts of every seed.
 

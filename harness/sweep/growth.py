@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import store
 from ..config import JUDGMENT, LATER, Run, Settings, Suite
-from ..record import Declaration, SuiteRecord, suite_digest
+from ..record import Declaration, SuiteRecord, changed_code, suite_digest
 from ..registry import OBJECTIVES
 from ..types import InputError
 from .cell import Execution
@@ -116,8 +116,7 @@ def _still_valid(held: SuiteRecord | None, code: Mapping[str, str], how: Executi
     """The hyperparameters that a folder knows, but of objectives whose code has changed: all their cells start over."""
     if held is None:
         return {}
-    changed = {f"objective {name}" for name in held.hyperparameters} if not how.keep_stale else set()
-    changed = {what for what in changed if held.code.get(what) != code.get(what, held.code.get(what))}
+    changed = () if how.keep_stale else changed_code(held.code, code)
     return {name: own for name, own in held.hyperparameters.items() if f"objective {name}" not in changed}
 
 

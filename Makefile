@@ -48,7 +48,7 @@ docs: install  ## write the pages in docs/ again that are made from the code
 	$(BIN)/lagbench list lags --markdown > docs/schedules.md
 	$(BIN)/python tests/parity/page.py > docs/parity.md
 
-parity: .venv-parity/installed  ## compare objectives, advantages and aggregates with twelve other packages' own (docs/parity.md)
+parity: .venv-parity/installed  ## compare objectives, advantages and aggregates with what other packages ship (docs/parity.md)
 	@failed=0; for file in tests/parity/test_*.py; do echo $$file; \
 	LAGBENCH_ALL_PEERS=1 .venv-parity/bin/pytest --quiet -W ignore::DeprecationWarning $$file || failed=1; done; exit $$failed
 

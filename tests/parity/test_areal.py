@@ -133,9 +133,9 @@ def test_same_loss_and_gradient(batch: Batch, case: Case) -> None:
 
 def test_same_loss_and_gradient_beyond_the_cap_of_m2po(batch: Batch) -> None:
     """Its rejection at 5 acts on tokens that a wide budget leaves."""
-    away = batch.proximal_logprobs - batch.behavior_logprobs  # [B, T]
-    batch = replace(batch, proximal_logprobs=batch.behavior_logprobs + 2 * away)
-    assert (2 * away)[batch.mask].max().exp() > 5
+    away = 3 * (batch.proximal_logprobs - batch.behavior_logprobs)  # [B, T]
+    batch = replace(batch, proximal_logprobs=batch.behavior_logprobs + away)
+    assert away[batch.mask & (batch.advantages != 0)[:, None]].exp().max() > 5
     options = {"decoupled": True, "m2_threshold": 4.0, "eps_clip": 0.0, "rejection": {"upper": 5.0}}
     case = Case("ppo, decoupled, m2_threshold", "m2po", {"budget": 4, "variant": "areal"}, options, denominator="kept")
     agree(batch, case, theirs(batch, **options), **SINGLE)

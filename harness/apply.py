@@ -18,6 +18,8 @@ def apply_objective(entry: Entry, batch: Batch, hyperparameters: Mapping[str, An
         raise InputError(f"objective {entry} reads {missing[0]}, which this batch lacks; give the batch one")
     try:
         loss = entry.function(*(getattr(batch, name) for name in entry.reads), **hyperparameters)
+    except InputError as error:  # in its own words, as of options that do not go together
+        raise InputError(f"{entry.name}: {error}") from error
     except Exception as error:
         told = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         raise InputError(

@@ -8,9 +8,10 @@ A response contributes exactly A_i, whatever the policy has come to think of it,
 the same (theorem 2) and the loss is zero: look at `balance` and at `surrogate`, mean A log S, whose gradient this is.
 No behavior log-probability is needed. Without the stop-gradient there would be no gradient at all.
 
-What the theorem needs: advantages that sum to zero (no division by a standard deviation is needed, none is harmful;
-the shift of `asymre` is), the mean over responses of the mean over their tokens, no empty response, S_i above the
-floor. A suite that fixes other conventions breaks it, and the report then says by how much.
+What the theorem needs: advantages that sum to zero, the mean over responses of the mean over their tokens, no empty
+response, S_i above the floor. Dividing a group by its standard deviation does no harm; a baseline that is not the
+group's mean (`asymre`, `opmd:TAU`, `opo`, `reinforce_plus_plus`) breaks the balance, as another aggregate does, and the
+report then says by how much.
 
 A single weight has no bound but the floor: a response at mean NLL 0.001 weighs 1000 times one at 1. The force on its
 logits stays bounded, (1 - p) / -log p of a token is at most 1, but what is nearly certain is pushed as hard as the
@@ -33,7 +34,7 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import NonNegative, sequence_mean
+from .arithmetic import Positive, sequence_mean
 
 Normalizer = Literal["mean", "sum"]
 Sides = Literal["both", "negative"]
@@ -55,7 +56,7 @@ def asympo(
     advantages: Tensor,
     mask: Tensor,
     *,
-    nll_floor: NonNegative = 1e-6,
+    nll_floor: Positive = 1e-6,
     normalizer: Normalizer = "mean",
     sides: Sides = "both",
 ) -> Loss:

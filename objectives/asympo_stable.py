@@ -4,12 +4,12 @@
     S_i     = mean over tokens of -l_it
     loss_it = A_i (-l_it) / sg(S_i)                                                                        (46)
 
-A response that is praised is not pushed beyond p_high, one that is blamed not below p_low. A clipped token has no
-gradient but stays in S_i, above and below the line, so that the balance of `asympo` is exact; leaving it out of both,
-an earlier heuristic of the authors, breaks that. The gradient weight of the other tokens is 1 / S_i. A response of
-A_i >= 0 has S_i >= -log p_high, so its weight is at most 1 / -log p_high, 49.5 by default. One of A_i < 0 may be nearly
-certain, and at mean NLL 0.001 it weighs 1000 times one at 1: `nll_floor` bounds that by 1 / nll_floor, at the price of
-the balance of the responses below it.
+Tokens of positive advantage are not pushed beyond p_high, those of negative advantage not below p_low. A clipped token
+has no gradient but stays in S_i, above and below the line, so that the balance of `asympo` is exact; leaving it out of
+both, an earlier heuristic of the authors, breaks that. The gradient weight of the other tokens is 1 / S_i. A response
+of A_i >= 0 has S_i >= -log p_high, so its weight is at most 1 / -log p_high, 49.5 by default. One of A_i < 0 may be
+nearly certain, and at mean NLL 0.001 it weighs 1000 times one at 1: `nll_floor` bounds that by 1 / nll_floor, at the
+price of the balance of the responses below it.
 
 Theorem 2 needs what it needs for `asympo`: advantages that sum to zero, the mean over responses of the mean over their
 tokens, no empty response, S_i above the floor.
@@ -27,7 +27,7 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import NonNegative, Share, fraction, sequence_mean
+from .arithmetic import Positive, Share, fraction, sequence_mean
 from .asympo import surrogate
 
 
@@ -51,7 +51,7 @@ def asympo_stable(
     *,
     p_low: Share = 0.02,
     p_high: Share = 0.98,
-    nll_floor: NonNegative = 1e-6,
+    nll_floor: Positive = 1e-6,
 ) -> Loss:
     """ASymPO whose log-probabilities are clipped above for positive advantages and below for negative ones."""
     used = clipped(logprobs, advantages, p_low, p_high)  # [B, T]

@@ -5,10 +5,10 @@
 The gradient weight is the clipped ratio. The paper clips from above and leaves the lower side open; the defaults 1 and
 4 ([0, 5]) are those of ScaleRL, which found caps of 4 to 8 alike, and a positive lower bound harmful off policy.
 
-What the numbers mean differs. `cap="offset"`: distances from 1, as in the paper, verl (0.2 and 0.2), SkyRL (1 and 4),
-slime, NeMo-RL and Trinity-RFT (1 and 0.28). `cap="absolute"`: clip_high is the largest ratio itself and there is no
-lower bound, as in TRL and Liger, whose default epsilon makes it 0.2 (they recommend 5). torchforge's `ReinforceLoss` is
-this with [0.1, 10] (clip_low 0.9, clip_high 9).
+What the numbers mean differs. `cap="offset"`: distances from 1, as in the paper, verl (0.2 and 0.2), SkyRL (1 and 4; 0
+and 5 in its 0.3.0), slime, NeMo-RL and Trinity-RFT (1 and 0.28). `cap="absolute"`: clip_high is the largest ratio
+itself and there is no lower bound, as in TRL and Liger, whose default epsilon makes it 0.2 (they recommend 5).
+torchforge's `ReinforceLoss` is this with [0.1, 10] (clip_low 0.9, clip_high 9).
 
 `outside="removed"` is the paper's unified mask: a ratio above the upper bound with A > 0, or below the lower one with A
 < 0, gets no gradient, as under PPO's clip; on the other side it is clipped as before. ROLL takes the same bounds for it

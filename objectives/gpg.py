@@ -1,4 +1,4 @@
-"""GPG, Group Policy Gradient: the naive loss, made up for the groups that teach nothing.
+"""GPG, Group Policy Gradient: the naive loss, rescaled to make up for groups that teach nothing.
 
     alpha   = B / (responses in groups whose rewards differ)
     loss_it = -alpha A_i log pi(y_it),   A_i = R_i - mean of the group
@@ -8,8 +8,8 @@ groups takes a step of full size. alpha is 0 where no group is informative. The 
 
 The authors also resample until at least half of the responses are informative; here every objective trains on the same
 rollouts, so alpha is unbounded. verl's `gpg` counts non-zero rewards instead of informative groups, which is not the
-paper's alpha. arXiv 2606.03070 ran GPG in verl beside ASymPO, by all it says verl's `gpg`, and
-reports that it collapses under lag; the value baseline that it speaks of is in neither GPG's paper nor verl's code.
+paper's alpha. arXiv 2606.03070 ran GPG in verl beside ASymPO, presumably that `gpg`, and reports that it collapses
+under lag; the value baseline that it speaks of is in neither GPG's paper nor verl's code.
 
 Source: arXiv 2504.02546
 """

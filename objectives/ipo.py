@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import log_ratio
+from .arithmetic import NonNegative, log_ratio
 
 
 @objective(advantage="group_mean", aggregate="token_mean", regularized=True)
@@ -28,8 +28,8 @@ def ipo(
     advantages: Tensor,
     mask: Tensor,
     *,
-    limit: float = 0.1,
-    log_ratio_penalty: float = 1e-3,
+    limit: NonNegative = 0.1,
+    log_ratio_penalty: NonNegative = 1e-3,
 ) -> Loss:
     """Unclipped ratio on tokens whose probability has moved little, either way."""
     d = log_ratio(logprobs, behavior_logprobs, mask)  # [B, T]

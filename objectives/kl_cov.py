@@ -5,8 +5,8 @@
 
 The tokens that cost most entropy, likely and of high advantage, are held back softly where `clip_cov` drops them. The
 gradient weight is r, and a penalized token is pulled to mu with the coefficient besides. At least one token is
-penalized, ties stay together, and none is that lowers the covariance (cov <= 0), so zero advantages mean no penalty.
-`penalized_fraction` is the share.
+penalized, and ties stay together. Unlike verl, no token with cov <= 0 is penalized, so zero advantages mean no
+penalty. `penalized_fraction` is the share.
 
 share 2e-4 and coefficient 1 are the defaults of verl's function, adapted from the authors'; verl's configuration has
 0.1, SkyRL a share of 0.2, and both look at a micro-batch, here it is the whole batch. There is no clip: nothing but the
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import Share, covariance, fraction, log_ratio
+from .arithmetic import NonNegative, Share, covariance, fraction, log_ratio
 
 
 @objective(aggregate="token_mean")
@@ -31,7 +31,7 @@ def kl_cov(
     mask: Tensor,
     *,
     share: Share = 2e-4,
-    coefficient: float = 1.0,
+    coefficient: NonNegative = 1.0,
 ) -> Loss:
     """Unclipped ratio, with a penalty on the absolute log-ratio of the tokens with the largest covariance."""
     d = log_ratio(logprobs, behavior_logprobs, mask)  # [B, T]

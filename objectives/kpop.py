@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import Positive, log_ratio
+from .arithmetic import NonNegative, Positive, log_ratio
 
 EPS = 1e-6
 
@@ -32,7 +32,7 @@ def kpop(
     mask: Tensor,
     *,
     limit: Positive = 0.1,
-    log_ratio_penalty: float = 1e-3,
+    log_ratio_penalty: NonNegative = 1e-3,
 ) -> Loss:
     """Unclipped ratio on tokens whose binary KL divergence is small both ways."""
     d = log_ratio(logprobs, behavior_logprobs, mask)  # [B, T]

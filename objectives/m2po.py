@@ -7,20 +7,20 @@
 
 No token is touched where mean_H d^2 is within the budget (0.04). The first loss is `variant="authors"`, their code: t
 is one number for the batch, and tokens of H beyond it lose their gradient. The second is `variant="paper"`, its
-algorithm 1: masked tokens stay in the denominator, and equal squares are masked together. It takes the gradient of
-fewer tokens, because a masked one leaves the mean while a clipped one stays in it with t^2. The gradient weight of the
+algorithm 1: masked tokens stay in the denominator, and equal squares are masked together. It leaves more tokens their
+gradient, because a masked one leaves the mean while a clipped one stays in it with t^2. The gradient weight of the
 others is r. Unlike a fixed clip both hardly act while the policies are near, and adapt to large lag. The ratio is that
-of the current to the behavior policy: the budget bounds how far pi has moved from what drew the data, and means nothing
-on a ratio to the proximal policy, which is 1 before the first step.
+of the current to the behavior policy: the budget bounds how far pi has moved from what drew the data, and means
+nothing on a ratio to the proximal policy, which is 1 before the first step.
 
 `variant="areal"` is what AReaL ships: over all tokens, whatever their advantage, the largest squares of the log-ratio
 between proximal and behavior policy are rejected until the mean of the rest is below the budget (one token always
 stays, and equal ones stay together). The loss of the rest is that of `decoupled_ppo` as AReaL's one M2PO configuration
 sets it: -rho min(r A, clip(r, 1, 1) A) with r = pi / prox and rho = prox / mu, and 0 where rho exceeds 5. With one
 optimizer step per batch r is exactly 1 and the weight of a token is rho. A proximal policy that is computed apart
-differs by rounding; the clip without width then takes the gradient of half of the tokens. AReaL counts only the tokens
-that the budget leaves: `denominator="kept"`. Both repositories take these statistics over a micro-batch, here it is the
-whole batch.
+differs by rounding; the clip without width then removes the gradient of half of the tokens. AReaL counts only the
+tokens that the budget leaves: `denominator="kept"`. Both repositories take these statistics over a micro-batch, here
+it is the whole batch.
 
 In the authors' code the function is called `kpo_clip_...`; KPO elsewhere is Kalman policy optimization (2602.10609).
 

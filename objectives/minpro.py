@@ -10,8 +10,8 @@ one says without a product that the prefix is one the current policy would not h
 (soft), or sg(m) r where it is not clipped (hard). soft is the paper's, CISPO with a prefix. hard is PPO's clip around
 the same product, as a branch of miles has it after Together's xorl.
 
-The paper's bounds could not be read in public text. A positive lower bound would give back what a small prefix takes
-away, so the defaults are those of `cispo`, 0 and 5.
+The paper's bounds could not be read in public text: the defaults are ours. A positive lower bound would give back what
+a small prefix takes away, so the defaults are those of `cispo`, 0 and 5.
 
 Source: arXiv 2601.22718
 """
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import clipped_surrogate, log_ratio
+from .arithmetic import NonNegative, clipped_surrogate, log_ratio
 
 
 @objective(aggregate="token_mean")
@@ -33,8 +33,8 @@ def minpro(
     advantages: Tensor,
     mask: Tensor,
     *,
-    clip_low: float = 1.0,
-    clip_high: float = 4.0,
+    clip_low: NonNegative = 1.0,
+    clip_high: NonNegative = 4.0,
     form: Literal["soft", "hard"] = "soft",
 ) -> Loss:
     """REINFORCE weighted by the clipped product of a token's ratio and the smallest ratio before it."""

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
+from .arithmetic import NonNegative
+
 
 def weight(tau: float) -> float:
     """1 / (1 + tau)."""
@@ -23,6 +25,6 @@ def weight(tau: float) -> float:
 
 
 @objective(advantage="opmd", aggregate="token_mean", on_policy_weight=weight)
-def opmd(logprobs: Tensor, advantages: Tensor, *, tau: float = 1.0) -> Loss:
+def opmd(logprobs: Tensor, advantages: Tensor, *, tau: NonNegative = 1.0) -> Loss:
     """Naive policy gradient over 1 + tau, with the mean or a soft maximum of the rewards as baseline."""
     return Loss(-advantages[:, None] * logprobs / (1 + tau))  # [B, T]

@@ -6,7 +6,8 @@
 Negative responses far from the current policy are what destabilizes training; positive ones stay. The gradient weight
 is GRPO's on the responses that are left. The threshold has no agreed scale: TRL suggests 0.5 (off by default),
 Trinity-RFT 0.1, slime 1e-4. slime takes proximal log-probabilities for mu, the others the recorded ones. Rejected
-tokens stay in the denominator.
+tokens stay in the denominator. mu-GRPO (arXiv 2605.17570) drops only what follows the first token of a wrong answer
+whose ratio passes a threshold; that could not be read in public text, so it is absent.
 
 Source: DeepSeek-V3.2, arXiv 2512.02556
 """

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import Positive, log_ratio, sequence_mean, spread
+from .arithmetic import NonNegative, Positive, log_ratio, sequence_mean, spread
 
 Clip = Literal["none", "one_side", "two_side", "ring", "sequence_one_side"]
 Weight = Literal["none", "ratio", "sequence", "advantage"]
@@ -43,13 +43,13 @@ def rec(
     *,
     clip: Clip = "one_side",
     weight: Weight = "none",
-    clip_low: float = 0.2,
-    clip_high: float = 0.2,
+    clip_low: NonNegative = 0.2,
+    clip_high: NonNegative = 0.2,
     ring_low: float = 0.6,
     ring_high: float = 2.0,
     temperature: Positive = 1.0,
-    k2: float = 0.0,
-    forward_kl: float = 0.0,
+    k2: NonNegative = 0.0,
+    forward_kl: NonNegative = 0.0,
 ) -> Loss:
     """REINFORCE on the tokens whose ratio is in a range, with or without a weight."""
     d = log_ratio(logprobs, behavior_logprobs, mask)  # [B, T]

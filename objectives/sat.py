@@ -7,7 +7,8 @@
 The end of the band comes closer, to less than half of its distance, so an update that leads further away from mu is cut
 earlier, and one that leads back is not. The gradient weight is r inside. The paper moves only the end on the side to
 which the token has moved; the other one is never met by its ratio, so that is the same.
-`level="sequence"` is SAT-GSPO: the geometric mean of a response's ratios in place of all of them, before the quantile.
+`level="sequence"` is SAT-GSPO: every token has the geometric mean of its response's ratios, and the quantile is over
+tokens still, so a long response counts as often as it has tokens.
 `gated_fraction` is the share of tokens whose band is narrower. Clip 0.2 and 0.2 and quantile 0.9 are the paper's, for
 both levels; it takes the quantile over a micro-batch, here it is the whole batch.
 

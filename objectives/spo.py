@@ -5,8 +5,9 @@
 
 The gradient weight is C. `neg_scale=1` is `policy_gradient` to the bit, which collapses under lag; `neg_scale=0` is
 `positive_only`, which the paper calls weak. All its experiments use 0.2, a value taken over from RIFT (arXiv
-2601.09253). It is the fixed-scale baseline beside ASymPO: the two sides balance only where neg_scale equals the mean
-NLL of positives over that of negatives (the recorded `nll_positive` and `nll_negative`).
+2601.09253). It is the fixed-scale baseline beside ASymPO: the two sides balance only where neg_scale is the
+advantage-weighted mean NLL of positives over that of negatives, the reciprocal of the naive loss's
+`contribution_ratio`.
 
 Not Single-stream (arXiv 2509.13232), Segment (2505.23564), Simple or Soft Policy Optimization, and not `sppo`.
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lagbench import Loss, objective
 
-from .arithmetic import Positive, ratio
+from .arithmetic import NonNegative, Positive, ratio
 
 
 @objective
@@ -28,7 +28,7 @@ def up_grpo(
     advantages: Tensor,
     mask: Tensor,
     *,
-    clip_low: float = 0.2,
+    clip_low: NonNegative = 0.2,
     dual: Positive = 3.0,
 ) -> Loss:
     """REINFORCE on positive advantages, PPO's lower clip and a dual clip on the others."""

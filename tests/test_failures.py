@@ -37,25 +37,25 @@ def test_divergence_in_the_last_update_is_a_failure(lagbench) -> None:
 
 
 def test_failed_cells_are_told_and_the_others_go_on(lagbench, tmp_path: Path) -> None:
-    undefined = "hyperparameters.opmd.tau=-1"  # divides by 1 + tau
-    small = ("objectives=opmd,asympo", "lags=0,2", "updates=4", *SMALL)
+    undefined = "hyperparameters.kimi.tau=inf"  # times a squared log-ratio of 0
+    small = ("objectives=kimi,asympo", "lags=0,2", "updates=4", *SMALL)
     ran = lagbench("run", "quick", undefined, *small, "--results", "out")
     assert ran.returncode == 1
     report = json.loads((tmp_path / "out" / store.REPORT / "report.json").read_text())
     by_row = {(row["objective"], row["constant_lag"]): row for row in report["rows"]}
     reason = (
-        "NonFinite: update 0: objective opmd (lagbench) gave a loss that is nan; "
-        "`lagbench check opmd` looks for the reason"
+        "NonFinite: update 0: objective kimi (lagbench) gave a loss that is nan; "
+        "`lagbench check kimi` looks for the reason"
     )
     for lag in (0, 2):
         assert by_row["asympo", lag]["seeds"] == [0] and by_row["asympo", lag]["reasons"] == []
-        failed = by_row["opmd", lag]
+        failed = by_row["kimi", lag]
         assert failed["seeds"] == [0] and failed["by_seed"] == {"0": 0}  # it counts, with a score of 0
         assert failed["reasons"] == [reason] and failed["failed"] == 0
         (collapse,) = failed["collapses"]
         assert (collapse["reason"], collapse["update"]) == ("non_finite", 0)
     assert "NonFinite: update 0" in ran.stdout and "FAILED" in ran.stderr
-    assert "Traceback" in store.read_json(tmp_path / "out" / "opmd-constant-0-seed0" / "failed.json")["traceback"]
+    assert "Traceback" in store.read_json(tmp_path / "out" / "kimi-constant-0-seed0" / "failed.json")["traceback"]
 
 
 def test_a_killed_cell_takes_nobody_along(tmp_path: Path) -> None:

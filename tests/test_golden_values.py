@@ -1085,7 +1085,7 @@ CONVENTIONS: dict[str, dict[str, Any]] = {
     "minpro": {"aggregate": "token_mean"},
     "opmd": {"advantage": "opmd", "aggregate": "token_mean"},
     "opsm": {},
-    "policy_gradient": {},
+    "policy_gradient": {"advantage": "group_mean"},
     "positive_only": {},
     "rec": {"advantage": "group_mean", "aggregate": "token_mean"},
     "rloo": {"advantage": "leave_one_out", "aggregate": "seq_mean_token_sum"},

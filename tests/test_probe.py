@@ -61,7 +61,7 @@ def test_stale_batches_come_from_the_versions_of_an_undisturbed_history(tmp_path
 
 def test_what_must_agree_agrees() -> None:
     """On policy every ratio is 1; what rescales the policy gradient keeps its cosine."""
-    names = ["policy_gradient", "grpo", "is_pg", "opmd"]
+    names = ["policy_gradient", "grpo", "is_pg", "kimi"]
     suite = load_suite("quick", [f"objectives={','.join(names)}", "lags=0", *SMALL])
     runs = [run for run in cells(suite) if run.objective]
     steps = []
@@ -72,9 +72,9 @@ def test_what_must_agree_agrees() -> None:
         assert rows[name, 0]["cosine"] == pytest.approx(rows["policy_gradient", 0]["cosine"], abs=1e-4)
     assert rows["is_pg", 4]["cosine"] != pytest.approx(rows["policy_gradient", 4]["cosine"], abs=1e-3)
     for lag in PROBE.lags:
-        opmd, naive = rows["opmd", lag], rows["policy_gradient", lag]
-        assert opmd["norm_ratio"] == pytest.approx(naive["norm_ratio"] / 2, rel=1e-5)
-        assert opmd["cosine"] == pytest.approx(naive["cosine"], rel=1e-5)
+        kimi, naive = rows["kimi", lag], rows["policy_gradient", lag]
+        assert kimi["norm_ratio"] == pytest.approx(naive["norm_ratio"] / 2, rel=1e-5)
+        assert kimi["cosine"] == pytest.approx(naive["cosine"], rel=1e-5)
     assert -1 <= found["reference_agreement"] <= 1
 
 
@@ -131,21 +131,21 @@ def test_ages_that_are_no_numbers(lagbench_here) -> None:
 
 
 def test_an_objective_that_fails_has_a_reason_and_the_others_their_values(tmp_path: Path) -> None:
-    overrides = [*SMALL, "objectives=policy_gradient,opmd", "hyperparameters.opmd.tau=-1", "seeds=3"]
+    overrides = [*SMALL, "objectives=policy_gradient,kimi", "hyperparameters.kimi.tau=inf", "seeds=3"]
     folder = run_probe(load_suite("quick", overrides), "policy_gradient", PROBE, tmp_path / "out", 1, "")
     fidelity = read_fidelity(folder, (3,))
-    assert fidelity.objectives == ("policy_gradient", "opmd")
-    assert "objective opmd (lagbench) gave a loss that is nan" in fidelity.failures[0]
+    assert fidelity.objectives == ("policy_gradient", "kimi")
+    assert "objective kimi (lagbench) gave a loss that is nan" in fidelity.failures[0]
     lines = to_markdown(fidelity).splitlines()
-    assert "| opmd | failed | failed | failed |" in lines and "- Mean over 1 seed." in lines
+    assert "| kimi | failed | failed | failed |" in lines and "- Mean over 1 seed." in lines
     write_fidelity(fidelity, tmp_path / "report")
     assert (tmp_path / "report" / "gradient_fidelity.png").stat().st_size > 5_000
 
 
 def test_a_history_that_fails_is_told_in_one_line(tmp_path: Path) -> None:
-    overrides = [*SMALL, "objectives=opmd", "hyperparameters.opmd.tau=-1"]
-    with pytest.raises(InputError, match="seed 0 of the probe came to no end: update 0: objective opmd"):
-        run_probe(load_suite("quick", overrides), "opmd", PROBE, tmp_path / "out", 1, "")
+    overrides = [*SMALL, "objectives=kimi", "hyperparameters.kimi.tau=inf"]
+    with pytest.raises(InputError, match="seed 0 of the probe came to no end: update 0: objective kimi"):
+        run_probe(load_suite("quick", overrides), "kimi", PROBE, tmp_path / "out", 1, "")
 
 
 def test_a_reference_of_zero_is_told() -> None:

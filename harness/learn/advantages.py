@@ -86,7 +86,8 @@ def opo(rewards: Tensor, group: Tensor, lengths: Tensor) -> Tensor:
     standard deviation. The baseline of a group without any token is 0.
     """
     tokens = _group_sum(lengths.to(rewards.dtype), group)  # [B]
-    return rewards - _group_sum(lengths * rewards, group) / tokens.clamp(min=1)
+    baseline = _group_sum(lengths * rewards, group) / tokens.clamp(min=1)  # [B]
+    return (rewards - baseline).where((_group_size(group) > 1) | (tokens == 0), 0.0)
 
 
 def reinforce_plus_plus(rewards: Tensor, group: Tensor, lengths: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ DIAGNOSTICS = {
     "nll": "mean over responses of N_i, the mean of -log pi over the response's tokens, in nats",
     "nll_positive": "the same over responses with A > 0",
     "nll_negative": "the same over responses with A < 0",
-    "nll_ratio": "nll_negative / nll_positive, the scale imbalance of arXiv 2606.03070; 0 where a side is missing",
+    "nll_ratio": "nll_negative / nll_positive (arXiv 2606.03070 weighs by advantages); 0 where a side is missing",
     "entropy": "mean over tokens of -sum_v pi(v) log pi(v) at the sampling temperature, in nats",
     "weight_positive": "sum of |dL / dlog pi| over tokens with A > 0: the gradient weight of that side",
     "weight_negative": "sum of |dL / dlog pi| over tokens with A < 0",

@@ -120,8 +120,8 @@ def _balance(rows: Sequence[doc.Row]) -> Iterator[str]:
     for name, values in found.items():
         reach = f"{min(values):.2f}" if len(values) == 1 else f"{min(values):.2f} to {max(values):.2f}"
         yield (
-            f"{name} promises that its positive and negative side cancel each other; under these conventions or "
-            f"options they do not: balance {reach} (|loss| over mean |A|, 0 under those of its paper)."
+            f"{name} promises that its positive and negative side cancel each other; under these conventions "
+            f"or options, or at the floor of its scale, they do not: balance {reach} (|loss| over mean |A|)."
         )
 
 

@@ -13,7 +13,6 @@ from . import document as doc
 from .results import Cell, Results, plain
 
 PROBLEMS = 3
-MOST_OBJECTIVES = 40
 LONGEST = 4000  # characters of a response
 
 
@@ -22,7 +21,7 @@ def samples(results: Results) -> Iterator[doc.Sample]:
     if results.base and results.base.scores:
         yield from _of_cell(results.base, results)
     finished = [cell for cell in results.trained if cell.scores]
-    for objective in sorted({cell.axes.objective or "" for cell in finished})[:MOST_OBJECTIVES]:
+    for objective in sorted({cell.axes.objective or "" for cell in finished}):
         mine = [cell for cell in finished if cell.axes.objective == objective]
         mine.sort(key=lambda cell: (cell.realized_lag or (0, 0), cell.axes.seed))
         for cell in dict.fromkeys((mine[0].name, mine[-1].name)):

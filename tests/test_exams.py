@@ -130,7 +130,16 @@ def test_the_smaller_of_several_sets_is_taken_whole(sums: str) -> None:
 def test_progress_of_a_whole_suite(tmp_path: Path, lagbench, sums: str) -> None:
     """Through the command line: the report holds every evaluation, the table those of the first task."""
     ran = lagbench(
-        *("run", "quick", "objectives=grpo", "lags=0", "updates=2", "prompts_per_update=4", "responses_per_prompt=4"),
+        *(
+            "run",
+            "quick",
+            "objectives=grpo",
+            "baseline=grpo",
+            "lags=0",
+            "updates=2",
+            "prompts_per_update=4",
+            "responses_per_prompt=4",
+        ),
         *(
             "eval_problems=8",
             "eval_samples=4",

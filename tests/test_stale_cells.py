@@ -188,7 +188,7 @@ def test_an_edited_default_is_a_change_of_code_and_another_value_is_not(folder: 
     store.write_json(folder / store.SUITE, record)
     with pytest.raises(InputError, match=r"other settings \(hyperparameters\)"):
         claimed(folder, keep=True)  # a row has one value
-    assert claimed(folder, "seeds=0,1").record.hyperparameters["spo"] == {"neg_scale": 0.5}
+    assert claimed(folder, "seeds=0,1").record.hyperparameters["spo"] == {"neg_scale": 0.2}
 
 
 def test_an_interrupted_cell_goes_on_by_the_same_code_alone(folder: Path) -> None:

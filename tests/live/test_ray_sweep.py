@@ -17,7 +17,17 @@ from lagbench.harness import store
 
 RAY = str(Path(LAGBENCH).with_name("ray"))
 HEAD = "127.0.0.1:6399"
-SUITE = ("run", "quick", "objectives=asympo,grpo", "lags=0", "updates=40", *SMALL, "--checkpoint-every", "0.05")
+SUITE = (
+    "run",
+    "quick",
+    "objectives=asympo,grpo",
+    "baseline=grpo",
+    "lags=0",
+    "updates=40",
+    *SMALL,
+    "--checkpoint-every",
+    "0.05",
+)
 ON_RAY = [LAGBENCH, *SUITE, "executor=ray", "--results", "out"]
 TIMEOUT_S = 900  # minutes only where other work holds the cores
 Start = Callable[[str], "subprocess.Popen[str]"]

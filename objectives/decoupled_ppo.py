@@ -43,8 +43,6 @@ def decoupled_ppo(
     """PPO-clipped ratio against the proximal policy times the bounded behavior weight."""
     if bound == "mask" and weight_floor:
         raise InputError(f"weight_floor={weight_floor} needs bound=truncate; a mask with two bounds is icepop")
-    if weight_floor > weight_cap:
-        raise InputError(f"weight_floor={weight_floor} is above weight_cap={weight_cap}; lower one or raise the other")
     r = ratio(logprobs, proximal_logprobs, mask)  # [B, T]
     weight = ratio(proximal_logprobs, behavior_logprobs, mask).detach()  # [B, T]
     outside = (weight > weight_cap) | (weight < weight_floor)  # [B, T]

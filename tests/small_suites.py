@@ -1,6 +1,7 @@
 """Suites small enough for tests, and what is looked up in their folders."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,12 @@ LAGBENCH = str(Path(sys.executable).with_name("lagbench"))
 SMALL = ("prompts_per_update=4", "responses_per_prompt=4", "learning_rate=1e-3", "eval_problems=16", "eval_samples=4")
 LAGS = "lags=6,in_flight:4"
 LONGER = ("run", "quick", "objectives=asympo", LAGS, "updates=16", *SMALL, "--checkpoint-every", "0.05")
+
+
+def knowing(site: Path) -> dict[str, str]:
+    """This environment with one more folder of installed packages, before all that it has."""
+    path = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
+    return os.environ | {"PYTHONPATH": path}
 
 
 def lines_written(folder: Path) -> int:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_suites import knowing
 
 from lagbench import InputError, Loss
 from lagbench.harness.check import CHECKS, check_objective
@@ -25,8 +25,7 @@ def install(package: Path, target: Path) -> dict[str, str]:
     shutil.copytree(package, copy)
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target"]
     subprocess.run([*pip, str(target / "site"), str(copy)], check=True, capture_output=True)
-    before = os.environ.get("PYTHONPATH", "")
-    return os.environ | {"PYTHONPATH": f"{target / 'site'}{os.pathsep}{before}".rstrip(os.pathsep)}
+    return knowing(target / "site")
 
 
 def test_a_new_package_is_installed_listed_checked_and_trained(tmp_path: Path, lagbench) -> None:

@@ -1,10 +1,9 @@
 """An objective against itself under another name, for real: trained, evaluated and compared on the embedded model."""
 
-import os
 from pathlib import Path
 
 import pytest
-from small_suites import SMALL
+from small_suites import SMALL, knowing
 
 from lagbench.harness import store
 from lagbench.harness.report.document import Report
@@ -35,7 +34,7 @@ def site(tmp_path: Path) -> Path:
 
 def test_two_names_of_one_objective_have_identical_rows(site: Path, tmp_path: Path, lagbench) -> None:
     suite = ("objectives=policy_gradient,again", "lags=0,in_flight:2", "seeds=0,1,2", "updates=4", *SMALL)
-    ran = lagbench("run", "quick", *suite, "--results", "out", env=os.environ | {"PYTHONPATH": str(site)})
+    ran = lagbench("run", "quick", *suite, "--results", "out", env=knowing(site))
     assert ran.returncode == 0, ran.stderr
     report = Report.model_validate_json((tmp_path / "out" / store.REPORT / "report.json").read_text())
     rows = {(row.objective, row.lag): row for row in report.rows}

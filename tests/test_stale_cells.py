@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from made_up_results import HOW, INPUTS, made_up
-from small_suites import LAGBENCH, SMALL
+from small_suites import LAGBENCH, SMALL, knowing
 from test_plugins import PLUGIN, install
 
 from lagbench import InputError
@@ -31,8 +31,7 @@ Step = Callable[..., subprocess.CompletedProcess[str]]
 
 def command_line(folder: Path) -> Step:
     """Of an environment in which the plug-in is installed, as the copy that lies in the folder."""
-    path = os.pathsep.join(filter(None, (str(folder / "site"), os.environ.get("PYTHONPATH"))))
-    options: dict[str, Any] = {"cwd": folder, "env": os.environ | {"PYTHONPATH": path}, "timeout": 400}
+    options: dict[str, Any] = {"cwd": folder, "env": knowing(folder / "site"), "timeout": 400}
     return lambda *words: subprocess.run([LAGBENCH, *words], capture_output=True, text=True, **options)
 
 

@@ -3,7 +3,9 @@
 import json
 import os
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).parent.parent  # of the repository
@@ -17,6 +19,14 @@ def knowing(site: Path) -> dict[str, str]:
     """This environment with one more folder of installed packages, before all that it has."""
     path = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
     return os.environ | {"PYTHONPATH": path}
+
+
+def benchmark(name: str) -> ModuleType:
+    """A script of benchmarks/ as a module."""
+    spec = spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    module = sys.modules[name] = module_from_spec(spec)  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
 
 
 def lines_written(folder: Path) -> int:

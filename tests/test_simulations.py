@@ -4,26 +4,18 @@ Seeds are fixed, so these do not fail by chance. A share may be four standard er
 nominal value; what they must notice is further away (a normal quantile in place of Student's covers 0.878 at 5 seeds).
 """
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from small_suites import benchmark
 
 from lagbench.harness.statistics.intervals import clustered_share
 
-PATH = Path(__file__).parents[1] / "benchmarks" / "comparison_statistics.py"
 BOARDS, PAIRS = 1000, 300
 
 
 @pytest.fixture(scope="module")
 def simulation():
-    spec = importlib.util.spec_from_file_location(PATH.stem, PATH)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[PATH.stem] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("comparison_statistics")
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,7 @@ def padded(batch: Batch, columns: int) -> Batch:
 
 
 def without_probability(batch: Batch, names: Sequence[str], every: int) -> Batch:
-    """-inf for every so-manieth token's log-probability by the policies named, from the first token on."""
+    """-inf for the log-probability of one token in `every` by the policies named, from the first token on."""
     hit = torch.arange(batch.mask.numel()).view_as(batch.mask) % every == 0  # [B, T]
     moved = {name: getattr(batch, name).masked_fill(hit, -math.inf) for name in names}
     return at(dataclasses.replace(batch, **moved), batch.logprobs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -69,13 +69,16 @@ def _family_text(table: Table, size: int, same: int, claims: bool) -> str:
 
 def tests_against_baseline(table: Table) -> dict[Key, Tested]:
     """Of every row that is tested, over the seeds that both have."""
-    return {
-        key: _test(group, other, table)
-        for key, group in table.groups.items()
-        if shared_seeds(group, other := _baseline_of(group, table))
-        and group.objective != table.baseline
-        and not same_formula(table.results.suite, *key)
-    }
+    return {key: _test(group, other, table) for key, group, other in compared(table)}
+
+
+def compared(table: Table) -> Iterator[tuple[Key, Group, Group]]:
+    """Every row that is tested, with that of the baseline; they have a seed in common."""
+    for key in planned(table):
+        group = table.groups[key]
+        other = _baseline_of(group, table)
+        if shared_seeds(group, other) and not same_formula(table.results.suite, *key):
+            yield key, group, other
 
 
 def _baseline_of(group: Group, table: Table) -> Group:
@@ -98,8 +101,8 @@ def differences(table: Table, tests: Mapping[Key, Tested], family: doc.Family) -
         found[key] = difference(test, interval(test.paired.estimate, _by_seed(group, table)), *p)
     return found | {
         key: _untested(group, table)
-        for key, group in table.groups.items()
-        if key not in found and group.objective != table.baseline and shared_seeds(group, _baseline_of(group, table))
+        for key in planned(table)
+        if key not in found and shared_seeds(group := table.groups[key], _baseline_of(group, table))
     }
 
 

@@ -23,7 +23,7 @@ from ..statistics.ranks import Rank, rank_intervals
 from ..statistics.retention import Gains, difference_of_retention
 from . import document as doc
 from .contenders import Contender
-from .numbers import Tested, difference, ratio
+from .numbers import Tested, difference, interval, ratio
 
 Seeds = Sequence[int]
 Duel = tuple[Tested, doc.Interval]  # the test of a pair, and its difference in units of the measure
@@ -154,10 +154,7 @@ def _pairs(measure: Measuring, ranked: Sequence[Contender], all_of_them: int) ->
         seeds = [seed for seed in measure.seeds(first) if seed in measure.seeds(second)]
         test, estimate = measure.duel(first, second, seeds) if seeds else (None, UNKNOWN)
         if test is not None and not np.isnan(estimate.low):
-            fought[first.objective, second.objective] = (
-                test,
-                doc.Interval(mean=estimate.mean, low=estimate.low, high=estimate.high),
-            )
+            fought[first.objective, second.objective] = (test, interval(estimate))
     tests = all_of_them * (all_of_them - 1) // 2
     adjusted = holm(np.array([test.paired.p for test, _ in fought.values()]), tests)
     charged = holm(np.array([test.p_charged for test, _ in fought.values()]), tests)

@@ -12,7 +12,7 @@ from ..statistics.intervals import FEWEST_SEEDS, ROUNDING, highest_share
 from ..statistics.paired import LEVEL
 from ..statistics.power import detectable, pooled_sd, seeds_needed
 from . import document as doc
-from .copies import same_formula
+from .family import compared
 from .groups import Table, shared_seeds
 from .numbers import known
 from .text import schedule_name
@@ -24,14 +24,9 @@ def power_of(table: Table, family: doc.Family) -> doc.Power | None:
     """None without two seeds of anything that differs from the baseline."""
     seeds = len(table.results.suite.seeds)
     differences: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
-    for (objective, mismatch, lag), group in table.groups.items():
-        other = table.get(table.baseline, mismatch, lag)
+    for (_, mismatch, lag), group, other in compared(table):
         both = shared_seeds(group, other)
-        if (
-            objective != table.baseline
-            and len(both) > 1
-            and not same_formula(table.results.suite, objective, mismatch, lag)
-        ):
+        if len(both) > 1:
             differences[mismatch, lag].append(group.scores(both) - other.scores(both))
     order = [(mismatch, lag) for mismatch in table.mismatches for lag in table.schedules]
     sds = {key: sd for key in order if (sd := pooled_sd(differences[key])) > ROUNDING}

@@ -28,6 +28,7 @@ def row(group: Group, table: Table, against_baseline: doc.Difference | None) -> 
     lags = [cell.realized_lag for cell in cells if cell.realized_lag]
     zero = table.at_lag_0(group.objective, group.mismatch)
     both = shared_seeds(group, zero)
+    means = diagnostics(cells)
     return doc.Row(
         objective=group.objective,
         lag=group.lag,
@@ -55,7 +56,7 @@ def row(group: Group, table: Table, against_baseline: doc.Difference | None) -> 
         ),
         collapse_rate=interval(collapse_rate(sum(map(bool, found.values())), len(found))) if found else None,
         cost=cost(cells),
-        diagnostics=(means := diagnostics(cells)),
+        diagnostics=means,
         broken_balance=broken_balance(group.run, means),
     )
 

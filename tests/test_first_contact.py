@@ -147,7 +147,7 @@ def test_what_a_suite_will_not_show_is_told() -> None:
     ]
     assert told("objectives=spo,policy_gradient", "lags=8,window:4,oldest") == [
         reference,
-        "Note: no lag tolerance and no change from lag 0 without a lag 0; for that: lags='0;8;window:4,oldest'",
+        "Note: no own retention and no change from lag 0 without a lag 0; for that: lags='0;8;window:4,oldest'",
     ]
     assert told("objectives=spo", "lags=0", "seeds=0,1") == [
         "Adding 2 cells (policy_gradient-constant-0-seed0, ...): gains are measured by policy_gradient at lag 0."

@@ -34,7 +34,7 @@ def _references(suite: Suite, added: Sequence[Run]) -> Iterator[str]:
         yield f"Note: no comparison with {suite.baseline} at lag {', '.join(lags)}; for that: objectives={every}"
     if len(lags) == len(suite.lags):
         every = ",".join(("0", *lags)) if "," not in "".join(lags) else f"'{';'.join(('0', *lags))}'"
-        yield f"Note: no lag tolerance and no change from lag 0 without a lag 0; for that: lags={every}"
+        yield f"Note: no own retention and no change from lag 0 without a lag 0; for that: lags={every}"
 
 
 def _too_short(suite: Suite) -> Iterator[str]:
